@@ -1,0 +1,43 @@
+#include "base/events.h"
+
+#include <algorithm>
+
+namespace skarv {
+
+namespace {
+constexpr size_t kRingLines = 1000;
+}
+
+EventLog::EventLog(std::string who, Clock& clock)
+    : who_(std::move(who)), clock_(clock), start_(clock.now()) {}
+
+Status EventLog::open(const std::filesystem::path& path) {
+  SKARV_ASSIGN(auto file, AppendFile::open(path));
+  std::lock_guard lock(mutex_);
+  file_ = std::move(file);
+  return Status();
+}
+
+void EventLog::write(const std::string& what, Json fields) {
+  Json line = {
+      {"t", to_seconds(clock_.now() - start_)}, {"utc", utc_now()}, {"who", who_}, {"what", what}};
+  line.update(fields);
+  std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::lock_guard lock(mutex_);
+  if (file_ && !file_->append(text + "\n").ok()) ++num_lost_;
+  ring_.push_back(std::move(text));
+  if (ring_.size() > kRingLines) ring_.pop_front();
+}
+
+std::vector<std::string> EventLog::recent(size_t num_lines) const {
+  std::lock_guard lock(mutex_);
+  const size_t count = std::min(num_lines, ring_.size());
+  return {ring_.end() - static_cast<std::ptrdiff_t>(count), ring_.end()};
+}
+
+int64_t EventLog::num_lost() const {
+  std::lock_guard lock(mutex_);
+  return num_lost_;
+}
+
+}  // namespace skarv
