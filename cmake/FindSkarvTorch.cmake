@@ -36,7 +36,7 @@ message(STATUS "libtorch ${SKARV_TORCH_VERSION}: ${SKARV_TORCH_ROOT}")
 add_library(SkarvTorch::torch INTERFACE IMPORTED GLOBAL)
 set(lib ${SKARV_TORCH_ROOT}/lib)
 set_target_properties(SkarvTorch::torch PROPERTIES
-  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
+  INTERFACE_INCLUDE_DIRECTORIES
     "${SKARV_TORCH_ROOT}/include;${SKARV_TORCH_ROOT}/include/torch/csrc/api/include"
   INTERFACE_COMPILE_OPTIONS "-fopenmp"
   INTERFACE_LINK_OPTIONS
