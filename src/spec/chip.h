@@ -17,12 +17,12 @@ struct Figure {
 };
 
 struct Chip {
-  std::string name;   // "a100-sxm-80"
-  std::string maker;  // "nvidia", "amd", "ascend", "cpu", "toy": collectives stay within one
-  Figure dense_flops;           // FLOP/s, bf16 (fp16 where there is no bf16)
+  std::string name;    // "a100-sxm-80"
+  std::string maker;   // "nvidia", "amd", "ascend", "cpu", "toy": collectives stay within one
+  Figure dense_flops;  // FLOP/s, bf16 (fp16 where there is no bf16)
   Figure memory_bytes;
-  Figure memory_bandwidth;      // bytes/s
-  Figure link_bandwidth;        // inside a node, bytes/s one way
+  Figure memory_bandwidth;  // bytes/s
+  Figure link_bandwidth;    // inside a node, bytes/s one way
   std::optional<double> measured_matmul_flops;
   bool has_bf16 = true;
 };

@@ -15,7 +15,7 @@ namespace skarv {
 // A group of equal devices of a host; device names are "site/host/index", indices run through the
 // host's groups.
 struct DeviceGroup {
-  std::string chip;          // of the catalog
+  std::string chip;  // of the catalog
   int count = 1;
   int64_t memory_bytes = 0;  // usable; 0: the catalog's figure
   double pace = 0;           // > 0: emulate this share of a core (demo, tests); printed as "paced"
@@ -39,11 +39,11 @@ struct Site {
 };
 
 struct Link {
-  std::string from, to;     // sites; it works both ways
-  double bandwidth = 0;     // bytes/s each way
-  double round_trip = 0;    // seconds
-  double loss = 0;          // fraction of packets
-  double jitter = 0;        // seconds
+  std::string from, to;   // sites; it works both ways
+  double bandwidth = 0;   // bytes/s each way
+  double round_trip = 0;  // seconds
+  double loss = 0;        // fraction of packets
+  double jitter = 0;      // seconds
 };
 
 struct Cluster {
@@ -60,7 +60,7 @@ struct Cluster {
 struct DeviceInfo {
   std::string name;  // "site/host/index"
   std::string site, host;
-  int index = 0;     // in its host
+  int index = 0;  // in its host
   Chip chip;
   int64_t memory_bytes = 0;
   double pace = 0;

@@ -39,13 +39,15 @@ struct Model {
 struct TensorSpec {
   std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   std::vector<int64_t> shape;
-  int layer;            // that uses it
-  int second_layer;     // the other one that uses it (tied embedding: the head), or -1
-  bool decays;          // weight decay applies: matrices, not norms
-  float init_deviation; // of the normal initial values; 0 means filled with ones
+  int layer;             // that uses it
+  int second_layer;      // the other one that uses it (tied embedding: the head), or -1
+  bool decays;           // weight decay applies: matrices, not norms
+  float init_deviation;  // of the normal initial values; 0 means filled with ones
 
   int64_t num_elements() const;
-  bool used_by(int layer_index) const { return layer == layer_index || second_layer == layer_index; }
+  bool used_by(int layer_index) const {
+    return layer == layer_index || second_layer == layer_index;
+  }
 };
 
 // Refuses sizes that do not fit together (heads, even head_dim, positive, below 2^31), saying what

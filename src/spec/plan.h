@@ -43,7 +43,7 @@ struct Island {
   std::string name;
   std::vector<Pipeline> pipelines;
 
-  int64_t samples() const;  // of one optimizer step
+  int64_t samples() const;                   // of one optimizer step
   std::vector<std::string> devices() const;  // each once, pipeline by pipeline, stage by stage
 };
 

@@ -21,8 +21,8 @@ struct LayerTime {
   int microbatch = 1;
   int tensor_parallel = 1;
   double forward = 0, backward_input = 0, backward_weight = 0;
-  double update = 0;              // optimizer step of the layer's parameters, once a step
-  double activation_bytes = 0;    // kept from forward to backward
+  double update = 0;            // optimizer step of the layer's parameters, once a step
+  double activation_bytes = 0;  // kept from forward to backward
 };
 
 struct DeviceMeasure {
@@ -40,7 +40,7 @@ struct LinkMeasure {
 };
 
 struct Profile {
-  std::string model;   // digest; times hold for this one
+  std::string model;       // digest; times hold for this one
   bool estimated = false;  // from the catalog, not measured
   std::vector<LayerTime> layers;
   std::vector<DeviceMeasure> devices;

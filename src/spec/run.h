@@ -13,15 +13,15 @@
 
 namespace skarv {
 
-enum class Precision { kFp32, kBf16 };            // bf16: fp32 masters with the owner
-enum class ExchangeMode { kLocal, kGradient };    // DiLoCo family; exact data parallel (rule 13)
-enum class LearningRateShape { kCosine, kWsd };   // after a linear warm-up
+enum class Precision { kFp32, kBf16 };           // bf16: fp32 masters with the owner
+enum class ExchangeMode { kLocal, kGradient };   // DiLoCo family; exact data parallel (rule 13)
+enum class LearningRateShape { kCosine, kWsd };  // after a linear warm-up
 enum class CodecKind { kIdentity, kInt4 };
 enum class Durability { kDisk, kMemory };
 
 struct DataSettings {
-  std::string folder;              // of `skarv data`: tokenizer.json, train.{bin,idx}, validation.{bin,idx}
-  int64_t validation_samples = 64; // fixed samples of the held-out part
+  std::string folder;  // of `skarv data`: tokenizer.json, train.{bin,idx}, validation.{bin,idx}
+  int64_t validation_samples = 64;  // fixed samples of the held-out part
 };
 
 struct OptimizerSettings {  // AdamW
@@ -31,25 +31,25 @@ struct OptimizerSettings {  // AdamW
   double clip = 1.0;  // global gradient norm; 0 turns it off
   LearningRateShape shape = LearningRateShape::kCosine;
   int64_t warmup_steps = 0;
-  double final_fraction = 0.1;   // of learning_rate, at the end
-  double decay_fraction = 0.2;   // WSD: the part of the run that decays
+  double final_fraction = 0.1;  // of learning_rate, at the end
+  double decay_fraction = 0.2;  // WSD: the part of the run that decays
 };
 
 // Outer synchronisation between islands (protocol.md).
 struct ExchangeSettings {
   ExchangeMode mode = ExchangeMode::kLocal;
-  int64_t inner_steps = 30;      // optimizer steps from one snapshot of a fragment to its next
-  int num_fragments = 1;         // a round every inner_steps / num_fragments steps
-  int64_t overlap_steps = 1;     // tau: steps between snapshot and apply
-  double learning_rate = 0.6;    // outer
-  double momentum = 0.9;         // Nesterov
-  double alpha = 0.0;            // x = alpha x + (1 - alpha) w
+  int64_t inner_steps = 30;    // optimizer steps from one snapshot of a fragment to its next
+  int num_fragments = 1;       // a round every inner_steps / num_fragments steps
+  int64_t overlap_steps = 1;   // tau: steps between snapshot and apply
+  double learning_rate = 0.6;  // outer
+  double momentum = 0.9;       // Nesterov
+  double alpha = 0.0;          // x = alpha x + (1 - alpha) w
   CodecKind upload = CodecKind::kInt4, download = CodecKind::kInt4;
   double residual_decay = 1.0;
-  double clip_to_median = 3.0;   // the gate: a contribution's norm over the median; 0 off
-  int contributions = 0;         // K wanted; 0 means all
-  int min_contributors = 1;      // fewer than this: the run pauses
-  int durable_copies = 2;        // D
+  double clip_to_median = 3.0;  // the gate: a contribution's norm over the median; 0 off
+  int contributions = 0;        // K wanted; 0 means all
+  int min_contributors = 1;     // fewer than this: the run pauses
+  int durable_copies = 2;       // D
   Durability durability = Durability::kDisk;
   double detection_seconds = 5;  // silence after which a peer counts as gone
   double round_budget_seconds = 60;

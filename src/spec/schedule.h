@@ -34,20 +34,20 @@ Result<ActionKind> action_kind_from(std::string_view name);
 
 struct Action {
   ActionKind kind = ActionKind::kForward;
-  int pipeline = -1;    // of the island; -1 where it has no meaning, as below
-  int stage = -1;       // of the pipeline
+  int pipeline = -1;  // of the island; -1 where it has no meaning, as below
+  int stage = -1;     // of the pipeline
   int microbatch = -1;
-  int group = -1;       // index into Ownership::groups
-  int peer = -1;        // rank in the island
-  int64_t bytes = 0;    // moved by it, as this rank sees them (payload, no framing)
+  int group = -1;     // index into Ownership::groups
+  int peer = -1;      // rank in the island
+  int64_t bytes = 0;  // moved by it, as this rank sees them (payload, no framing)
 
   bool operator==(const Action&) const = default;
 };
 std::string to_string(const Action& action);  // "forward pipeline 0 stage 1 microbatch 3"
 
 struct Schedule {
-  std::vector<std::string> devices;           // island.devices(): position = rank
-  std::vector<std::vector<Action>> actions;   // by rank, in order of execution
+  std::vector<std::string> devices;          // island.devices(): position = rank
+  std::vector<std::vector<Action>> actions;  // by rank, in order of execution
 
   bool operator==(const Schedule&) const = default;
 };

@@ -42,7 +42,7 @@ class SlabTable {
   // Fragment of round n (rounds count from 1; record 0 is genesis).
   int fragment_of_round(int64_t round) const;
   int64_t num_elements() const { return num_elements_; }
-  Digest digest() const;  // part of the handshake
+  Digest digest() const;                // part of the handshake
   std::string name_of(int slab) const;  // "model.norm.weight[0:192]" for messages
 
  private:

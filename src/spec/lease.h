@@ -1,0 +1,91 @@
+// The ledger of samples: which range of sample numbers is whose, and which were used. The
+// coordinator keeps one per run, so that over all islands, crashes and evictions each sample is
+// granted to one holder at a time and used once.
+//
+// Pure and deterministic: the same calls give the same ranges. Not thread-safe. It does not know
+// epochs, time or deadlines; who evicts a holder calls `release`.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace skarv {
+
+// Samples [begin, end).
+struct SampleRange {
+  uint64_t begin = 0, end = 0;
+  auto operator<=>(const SampleRange&) const = default;
+  uint64_t size() const { return end - begin; }
+};
+
+// A set of sample numbers as disjoint ranges; neighbours are joined, so its size is that of its
+// gaps.
+class SampleSet {
+ public:
+  bool contains(SampleRange range) const;
+  bool overlaps(SampleRange range) const;
+  void add(SampleRange range);     // REQUIRES: !overlaps(range), begin < end
+  void remove(SampleRange range);  // REQUIRES: contains(range), begin < end
+  // Takes the lowest `count` samples out, fewer when there are fewer.
+  std::vector<SampleRange> take(uint64_t count);
+  std::vector<SampleRange> ranges() const;
+  uint64_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  bool operator==(const SampleSet&) const = default;
+
+ private:
+  std::map<uint64_t, uint64_t> ends_;  // by begin
+  uint64_t size_ = 0;
+};
+
+class LeaseBook {
+ public:
+  // `count` samples for `holder`: returned ones first, lowest numbers first, then fresh ones.
+  // Errors: kInvalidArgument without a name; kResourceExhausted when sample numbers run out (2^63).
+  Result<std::vector<SampleRange>> grant(const std::string& holder, uint64_t count);
+
+  // `holder` has trained on `ranges`: they are done for ever. All or nothing.
+  // Errors: kFailedPrecondition when the holder does not hold all of them (released meanwhile, used
+  // before, never granted, or listed twice), kInvalidArgument for an empty range.
+  Status used(const std::string& holder, const std::vector<SampleRange>& ranges);
+
+  // `ranges` of the holder go back unused, as when its contribution was refused. Errors as `used`.
+  Status give_back(const std::string& holder, const std::vector<SampleRange>& ranges);
+
+  // Everything that `holder` holds goes back; what it says it used later is refused. Returns the
+  // number of samples. A holder that is not known has none.
+  uint64_t release(const std::string& holder);
+
+  uint64_t num_used() const { return used_.size(); }
+  uint64_t num_held() const;
+  uint64_t num_returned() const { return returned_.size(); }
+  uint64_t num_held(const std::string& holder) const;
+  uint64_t next_fresh() const { return next_fresh_; }  // no sample from here on was ever granted
+  std::vector<SampleRange> used_ranges() const { return used_.ranges(); }
+  std::vector<SampleRange> held_ranges(const std::string& holder) const;
+
+  // Every sample below next_fresh is in exactly one state: used, returned, or held by one holder.
+  Status check() const;
+
+  // {"version": 1, "next_fresh": 300, "used": [[0, 100]], "returned": [], "held": {"north": [...]}}
+  Json to_json() const;
+  // Errors: kInvalidArgument for unknown or missing keys and for a book that fails `check`.
+  static Result<LeaseBook> from_json(const Json& json);
+
+  bool operator==(const LeaseBook&) const = default;
+
+ private:
+  Status take_from(const std::string& holder, const std::vector<SampleRange>& ranges,
+                   SampleSet* target);
+
+  uint64_t next_fresh_ = 0;
+  SampleSet used_, returned_;
+  std::map<std::string, SampleSet> held_;  // no empty sets
+};
+
+}  // namespace skarv
