@@ -39,7 +39,7 @@ struct Hello {
   int version = kVersion;
   std::string device;  // "site/host/index"
   int64_t pid = 0;
-  std::string torch;   // version
+  std::string torch;  // version
 };
 
 // Everything a worker needs to know; specs as the JSON of src/spec.
@@ -48,10 +48,10 @@ struct Assign {
   std::string island;
   int rank = 0;
   std::string chip, maker, plugin;
-  double pace = 0;             // share of a core; 0: full speed
+  double pace = 0;  // share of a core; 0: full speed
   int num_threads = 1;
   double detection_seconds = 5;  // longest wait for a peer without a sign of life
-  std::string trace;           // folder for the trace of a step, or empty
+  std::string trace;             // folder for the trace of a step, or empty
 };
 
 struct Listening {
@@ -59,10 +59,10 @@ struct Listening {
 };
 
 struct Connect {
-  int64_t incarnation = 0;               // of the island's group of workers; only grows
-  std::vector<std::string> addresses;    // by rank
-  std::vector<std::string> makers;       // by rank: collectives stay within one
-  std::string store;                     // folder for the rendezvous of c10d groups
+  int64_t incarnation = 0;             // of the island's group of workers; only grows
+  std::vector<std::string> addresses;  // by rank
+  std::vector<std::string> makers;     // by rank: collectives stay within one
+  std::string store;                   // folder for the rendezvous of c10d groups
 };
 
 struct Ready {
@@ -103,7 +103,8 @@ struct Step {
   std::optional<ApplyOrder> apply;        // before the step
   std::optional<SnapshotOrder> snapshot;  // local mode: x of the fragment's slabs, after the step
   int inner_snapshot = -1;                // parity to write x and moments to, after the step
-  std::optional<SnapshotOrder> exchange;  // gradient mode: gradients to `snapshot`, then await Apply
+  std::optional<SnapshotOrder>
+      exchange;  // gradient mode: gradients to `snapshot`, then await Apply
 };
 
 struct Apply {
@@ -112,16 +113,16 @@ struct Apply {
 
 struct StepDone {
   int64_t step = 0;
-  double loss_sum = 0;    // nats over `tokens`; 0 on ranks without a head
-  int64_t tokens = 0;     // of which the loss is
+  double loss_sum = 0;      // nats over `tokens`; 0 on ranks without a head
+  int64_t tokens = 0;       // of which the loss is
   int64_t work_tokens = 0;  // that passed through this device
   double gradient_norm = 0;
-  bool skipped = false;   // not finite: no update
-  double seconds = 0;     // wall time of the step
-  double busy_seconds = 0;  // computing (paced time counts)
-  double wait_seconds = 0;  // for peers
+  bool skipped = false;      // not finite: no update
+  double seconds = 0;        // wall time of the step
+  double busy_seconds = 0;   // computing (paced time counts)
+  double wait_seconds = 0;   // for peers
   int64_t missed_slots = 0;  // pacing
-  int64_t bytes_sent = 0;   // to peers of the island
+  int64_t bytes_sent = 0;    // to peers of the island
   int64_t peak_bytes = 0;
 };
 

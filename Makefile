@@ -1,0 +1,46 @@
+# The front door. `make help` lists what there is.
+SHELL := /bin/bash
+PRESET ?= release
+JOBS ?= $(shell nproc)
+BUILD := build/$(PRESET)
+
+.PHONY: help setup build demo test test-all bench check format clean
+help:
+	@echo "make demo      set up, build, train one model on two emulated sites, show the result"
+	@echo "make test      set up, build, run every test"
+	@echo "make test-fast the same without the slow ones"
+	@echo "make build     set up and build only (PRESET=core|dev|release|asan|tsan)"
+	@echo "make bench     the speed measurements"
+	@echo "make check     format, law of layers, sanitizers over the torch-free part"
+
+setup:
+	@tools/setup.sh
+
+build: setup
+	@cmake --preset $(PRESET) > /tmp/skarv-configure.$$$$ 2>&1 || { cat /tmp/skarv-configure.$$$$; rm -f /tmp/skarv-configure.$$$$; exit 1; }; rm -f /tmp/skarv-configure.$$$$
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+demo: build
+	@tools/demo.sh $(BUILD)
+
+test: build
+	@tests/run.sh $(PRESET)
+
+test-fast: build
+	@tests/run.sh $(PRESET) -L fast
+
+bench: setup
+	@cmake --preset bench > /dev/null && cmake --build --preset bench -j $(JOBS)
+	@bench/run.sh build/bench
+
+check: setup
+	@git ls-files '*.cc' '*.h' | xargs clang-format-16 --dry-run -Werror
+	@cmake -DROOT=$(CURDIR) -P cmake/check_layers.cmake
+	@$(MAKE) --no-print-directory PRESET=asan test
+	@$(MAKE) --no-print-directory PRESET=tsan test
+
+format:
+	@git ls-files '*.cc' '*.h' | xargs clang-format-16 -i
+
+clean:
+	@rm -rf build
