@@ -52,10 +52,18 @@ struct Schedule {
   bool operator==(const Schedule&) const = default;
 };
 
+// How lists are executed. A rank runs its actions one after the other. A send hands its message
+// over and does not wait for the receiver; a receive waits for the message with its pipeline,
+// stage, microbatch and sender, so messages are matched by what they are, not by their order. Who
+// sends to whom: spec/stage_map.h. Reduce and gather wait for all members of the group, clip for
+// all ranks. SendActivation of stage s meets ReceiveActivation of stage s + 1, SendGradient of
+// stage s meets ReceiveGradient of s - 1.
+//
 // A schedule is valid for a plan's island if every stage sees every microbatch forward and backward
-// exactly once, each send has its receive with the same bytes in an order in which no device waits
-// for ever, nothing is used before it exists, and reduce, clip, update, gather follow in that order
-// for every group. A deadlock is named by the two actions that wait for each other.
+// exactly once, each send has its receive with the same bytes, no device waits for ever, nothing is
+// used before it exists, and every rank does reduce (after its last backward), clip (after its last
+// reduce), update and gather for each of its groups. A deadlock is named by the two actions that
+// wait for each other.
 Status check_schedule(const Schedule& schedule, const Island& island, const Ownership& ownership);
 
 Json to_json(const Schedule& schedule);
