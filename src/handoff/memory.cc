@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kPage = 4096;
 constexpr int64_t kAlignment = 64;
-constexpr uint32_t kLayoutVersion = 2;
+constexpr uint32_t kLayoutVersion = 1;
 constexpr char kMagic[8] = {'s', 'k', 'a', 'r', 'v', 'm', 'e', 'm'};
 constexpr int kArraysPerSlab = 7;
 
@@ -27,11 +27,14 @@ struct Header {
   int64_t keeper_bytes;
   Digest table;
 };
-static_assert(sizeof(Header) <= kPage);
+constexpr int64_t kWordsOffset = 1024;
+static_assert(sizeof(Header) <= kWordsOffset);
+static_assert(kWordsOffset + SharedMemory::kNumAgentWords * sizeof(int64_t) <= kPage);
 
 struct Entry {
   int64_t slab;
-  int64_t w[2];  // offsets in the keeper's region
+  int64_t w[2];     // offsets in the keeper's region
+  int64_t current;  // side of w
 };
 
 int64_t round_up(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to; }
@@ -77,6 +80,7 @@ SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
   std::swap(num_bytes_, other.num_bytes_);
   std::swap(slabs_, other.slabs_);
   std::swap(arrays_, other.arrays_);
+  std::swap(position_, other.position_);
   return *this;
 }
 
@@ -106,7 +110,7 @@ Result<SharedMemory> SharedMemory::create(const SlabTable& table, std::vector<in
   header.keeper_bytes = keeper_bytes;
   header.table = table.digest();
   std::memcpy(memory.base_, &header, sizeof header);
-  for (size_t i = 0; i < slabs.size(); ++i) entries_of(memory.base_)[i] = {slabs[i], {0, 0}};
+  for (size_t i = 0; i < slabs.size(); ++i) entries_of(memory.base_)[i] = {slabs[i], {0, 0}, 0};
   memory.map_arrays(table);
   return memory;
 }
@@ -157,6 +161,10 @@ std::span<std::byte> SharedMemory::keeper_region() const {
           static_cast<size_t>(header_of(base_).keeper_bytes)};
 }
 
+std::span<int64_t> SharedMemory::agent_words() const {
+  return {reinterpret_cast<int64_t*>(base_ + kWordsOffset), kNumAgentWords};
+}
+
 void SharedMemory::map_arrays(const SlabTable& table) {
   const std::span<std::byte> keeper = keeper_region();
   std::byte* next = keeper.data() + round_up(static_cast<int64_t>(keeper.size()), kPage);
@@ -172,20 +180,32 @@ void SharedMemory::map_arrays(const SlabTable& table) {
       *array = {reinterpret_cast<float*>(next), size};
       next += array_bytes(table, slab);
     }
+    position_[slab] = slabs_.size();
     slabs_.push_back(slab);
   }
 }
 
 void SharedMemory::place_w(int slab, int64_t offset0, int64_t offset1) {
-  for (Entry& entry : entries_of(base_)) {
-    if (entry.slab != slab) continue;
-    entry.w[0] = offset0, entry.w[1] = offset1;
-    SlabMemory& arrays = arrays_.at(slab);
-    for (int side : {0, 1}) {
-      arrays.w[side] = {reinterpret_cast<float*>(keeper_region().data() + entry.w[side]),
-                        arrays.w[side].size()};
-    }
+  Entry& entry = entries_of(base_)[position_.at(slab)];
+  entry.w[0] = offset0, entry.w[1] = offset1;
+  SlabMemory& arrays = arrays_.at(slab);
+  for (int side : {0, 1}) {
+    arrays.w[side] = {reinterpret_cast<float*>(keeper_region().data() + entry.w[side]),
+                      arrays.w[side].size()};
   }
+}
+
+void SharedMemory::set_current_w(int slab, int side) {
+  // The worker reads it after a message that is sent later, so the message orders the two.
+  entries_of(base_)[position_.at(slab)].current = side;
+}
+
+std::span<const float> SharedMemory::w_now(int slab) const {
+  return at(slab).w[entries_of(base_)[position_.at(slab)].current & 1];
+}
+
+std::span<const float> SharedMemory::w_before(int slab) const {
+  return at(slab).w[~entries_of(base_)[position_.at(slab)].current & 1];
 }
 
 }  // namespace skarv::handoff

@@ -4,9 +4,9 @@
 // states. Every worker holds the descriptor too, so an agent's crash keeps the outer state, and a
 // worker's crash keeps everything.
 //
-// Layout: a header page, one entry a slab, the keeper's region, then the arrays of each slab, each
-// at a multiple of 64 bytes. Not a wire format: both sides are on one host, and the header carries
-// the version and digest that must agree.
+// Layout: a header page (the agent's words are in it), one entry a slab, the keeper's region, then
+// the arrays of each slab, each at a multiple of 64 bytes. Not a wire format: both sides are on one
+// host, and the header carries the version and digest that must agree.
 #pragma once
 
 #include <cstddef>
@@ -48,8 +48,17 @@ class SharedMemory {
   const SlabMemory& at(int slab) const { return arrays_.at(slab); }
 
   std::span<std::byte> keeper_region() const;
-  // The agent says where in the keeper's region the two sides of a slab's w lie (byte offsets).
+  // Words that the agent keeps with the state they speak of; zero at first. Workers leave them
+  // alone.
+  static constexpr size_t kNumAgentWords = 256;
+  std::span<int64_t> agent_words() const;
+  // The agent says where in the keeper's region the two sides of a slab's w lie (byte offsets), and
+  // after each outer step which side is the new one.
   void place_w(int slab, int64_t offset0, int64_t offset1);
+  void set_current_w(int slab, int side);
+  // Outer weights now, and before their last outer step. REQUIRES: holds(slab), placed.
+  std::span<const float> w_now(int slab) const;
+  std::span<const float> w_before(int slab) const;
 
   int64_t num_bytes() const { return num_bytes_; }
 
@@ -62,6 +71,7 @@ class SharedMemory {
   int64_t num_bytes_ = 0;
   std::vector<int> slabs_;
   std::map<int, SlabMemory> arrays_;
+  std::map<int, size_t> position_;  // in slabs_
 };
 
 }  // namespace skarv::handoff

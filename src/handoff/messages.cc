@@ -33,7 +33,7 @@ void visit_fields(V& v, M& m) {
     v("step", m.step);
   } else if constexpr (std::is_same_v<T, ApplyOrder>) {
     v("round", m.round), v("fragment", m.fragment), v("verdict", m.verdict);
-    v("alpha", m.alpha), v("parity", m.parity);
+    v("alpha", m.alpha);
   } else if constexpr (std::is_same_v<T, SnapshotOrder>) {
     v("round", m.round), v("fragment", m.fragment);
   } else if constexpr (std::is_same_v<T, Step>) {
@@ -57,7 +57,8 @@ void visit_fields(V& v, M& m) {
   } else if constexpr (std::is_same_v<T, Heartbeat>) {
     v("progress", m.progress), v("doing", m.doing);
   } else if constexpr (std::is_same_v<T, Failed>) {
-    v("message", m.message), v("peer_fault", m.peer_fault);
+    v("message", m.message), v("incarnation", m.incarnation);
+    v("peer_fault", m.peer_fault);
   } else {
     static_assert(std::is_same_v<T, Stop>);
   }

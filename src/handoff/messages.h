@@ -84,12 +84,12 @@ struct Loaded {
 // Rule 8: how the island takes merged weights.
 enum class Verdict { kIncluded, kExcluded, kReset };
 
+// New weights are SharedMemory::w_now, the base that the worker started from w_before.
 struct ApplyOrder {
   int64_t round = 0;
-  int fragment = 0;
+  int fragment = 0;  // -1: all, with kReset only
   Verdict verdict = Verdict::kIncluded;
   double alpha = 0;
-  int parity = 0;  // w[parity] is new, w[1 - parity] the base
 };
 
 struct SnapshotOrder {
@@ -145,6 +145,7 @@ struct Heartbeat {
 };
 struct Failed {
   std::string message;
+  int64_t incarnation = 0;  // under which it happened
   bool peer_fault = false;  // a peer vanished; this worker itself can go on with a new Connect
 };
 struct Stop {};

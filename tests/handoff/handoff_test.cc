@@ -33,7 +33,7 @@ TEST(MessagesTest, EveryKindSurvivesTheRoundTrip) {
   Step step;
   step.step = 7;
   step.samples = {{10, 14}, {90, 93}};
-  step.apply = ApplyOrder{3, 1, Verdict::kExcluded, 0.5, 1};
+  step.apply = ApplyOrder{3, 1, Verdict::kExcluded, 0.5};
   step.snapshot = SnapshotOrder{4, 0};
   const std::vector<Message> messages = {Hello{kVersion, "n/a/0", 12, "2.13.0"},
                                          Assign{},
@@ -43,13 +43,13 @@ TEST(MessagesTest, EveryKindSurvivesTheRoundTrip) {
                                          Load{true, 1, 9},
                                          Loaded{9},
                                          step,
-                                         Apply{{3, 0, Verdict::kReset, 0.25, 0}},
+                                         Apply{{3, -1, Verdict::kReset, 0.25}},
                                          StepDone{},
                                          SnapshotDone{4, 7, 0.5},
                                          InnerSnapshotDone{7, 1},
                                          Applied{3, 7},
                                          Heartbeat{99, "forward"},
-                                         Failed{"oops", true},
+                                         Failed{"oops", 2, true},
                                          Stop{}};
   for (const Message& message : messages) {
     const auto back = message_from_json(to_json(message));
@@ -77,8 +77,7 @@ TEST(MessagesTest, NonsenseIsRefusedByName) {
       {R"({"kind":"loaded"})", "step"},
       {R"({"kind":"loaded","step":"x"})", "step"},
       {R"({"kind":"hello","version":99,"device":"","pid":1,"torch":""})", "99"},
-      {R"({"kind":"apply","order":{"round":1,"fragment":0,"verdict":"maybe","alpha":0,"parity":0}})",
-       "maybe"},
+      {R"({"kind":"apply","order":{"round":1,"fragment":0,"verdict":"maybe","alpha":0}})", "maybe"},
       {R"({"kind":"apply","order":3})", "object"},
   };
   for (const auto& [text, word] : cases) {
@@ -103,7 +102,8 @@ TEST(ChannelTest, DescriptorsRideAlongAndOrderIsKept) {
     ASSERT_TRUE(got.ok()) << got.status();
     auto memory = SharedMemory::adopt(std::move(got->file), table);
     ASSERT_TRUE(memory.ok()) << memory.status();
-    EXPECT_EQ(memory->at(2).w[1][3], 42.0f);
+    EXPECT_EQ(memory->w_now(2)[3], 42.0f);
+    EXPECT_EQ(memory->w_before(2)[3], 0.0f);
     memory->at(2).snapshot[0] = 7;
     ASSERT_TRUE(channel->send(SnapshotDone{1, 2, 0}, in(5)).ok());
   });
@@ -115,6 +115,7 @@ TEST(ChannelTest, DescriptorsRideAlongAndOrderIsKept) {
   auto memory = SharedMemory::create(table, {0, 2}, 1 << 16);
   ASSERT_TRUE(memory.ok()) << memory.status();
   memory->place_w(2, 0, 8192);
+  memory->set_current_w(2, 1);
   reinterpret_cast<float*>(memory->keeper_region().data() + 8192)[3] = 42;
   ASSERT_TRUE(channel->send(Assign{}, in(5), memory->fd()).ok());
   auto done = channel->receive(in(5));
@@ -187,7 +188,7 @@ TEST(MemoryTest, AnotherModelOrDamageIsRefused) {
   other.ffn = 48;
   EXPECT_EQ(adopt(SlabTable(other, 2)).code(), Code::kDataLoss);
   // Every damaged word of header and entries is refused or harmless, never a crash.
-  for (int64_t offset = 0; offset < 4096 + 3 * 24; offset += 4) {
+  for (int64_t offset = 0; offset < 4096 + 3 * 32; offset += 4) {
     uint32_t word, bad = 0xdeadbeef;
     ASSERT_EQ(::pread(memory->fd(), &word, 4, offset), 4);
     ASSERT_EQ(::pwrite(memory->fd(), &bad, 4, offset), 4);
