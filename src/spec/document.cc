@@ -9,6 +9,8 @@
 namespace skarv {
 namespace {
 
+const char* const kInside = "choose a value inside";
+
 const char* kind_of(const Json& value) {
   switch (value.type()) {
     case Json::value_t::string:
@@ -102,8 +104,10 @@ Fields::Fields(Document& document, const Json& value, std::string path)
     : document_(&document), value_(&value), path_(std::move(path)) {
   static const Json kEmpty = Json::object();
   if (!value.is_object()) {
-    document.fail(path_, cat(path_.empty() ? "the file" : path_, " has to be a table, found ",
-                             kind_of(value)));
+    document.fail(
+        path_,
+        cat(path_.empty() ? "the file" : path_, " has to be a table, found ", kind_of(value)),
+        "give it as named members");
     value_ = &kEmpty;
   }
 }
@@ -134,7 +138,7 @@ std::optional<int64_t> Fields::read_integer(const std::string& key, int64_t leas
   const bool too_large = value->is_number_unsigned() &&
                          value->get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()};
   if (too_large || value->get<int64_t>() < least || value->get<int64_t>() > most) {
-    fail(key, cat(path_of(key), " is ", value->dump(), ", outside ", least, " to ", most));
+    fail(key, cat(path_of(key), " is ", value->dump(), ", outside ", least, " to ", most), kInside);
     return std::nullopt;
   }
   return value->get<int64_t>();
@@ -160,7 +164,7 @@ void Fields::number(const std::string& key, double& out, double least, double mo
   }
   const double number = value->get<double>();
   if (!(number >= least && number <= most)) {  // also refuses not-a-number
-    fail(key, cat(path_of(key), " is ", number, ", outside ", least, " to ", most));
+    fail(key, cat(path_of(key), " is ", number, ", outside ", least, " to ", most), kInside);
     return;
   }
   out = number;
@@ -279,8 +283,10 @@ std::vector<int64_t> Fields::integers(const std::string& key, int64_t least, int
   }
   for (const Json& item : *value) {
     if (!item.is_number_integer() || item.get<int64_t>() < least || item.get<int64_t>() > most) {
-      fail(key, cat(path_of(key), " expects whole numbers from ", least, " to ", most, ", found ",
-                    item.dump()));
+      fail(key,
+           cat(path_of(key), " expects whole numbers from ", least, " to ", most, ", found ",
+               item.dump()),
+           kInside);
       return result;
     }
     result.push_back(item.get<int64_t>());

@@ -65,7 +65,9 @@ Status check_actions_of(int rank, const Schedule& schedule, const Island& island
   std::vector<Action> actual = schedule.actions[rank];
   for (const Action& action : actual) {
     if (action.bytes < 0)
-      return config_error(cat(to_string(action), " moves ", action.bytes, " bytes")).at(device);
+      return config_error(cat(to_string(action), " moves ", action.bytes, " bytes"))
+          .at(device)
+          .with_hint("bytes count from 0");
   }
   std::sort(actual.begin(), actual.end(), before);
   std::vector<Action> expected;
