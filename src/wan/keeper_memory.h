@@ -75,7 +75,7 @@ class KeeperMemory {
 
  private:
   struct Unmap {
-    size_t size = 0;
+    size_t size;
     void operator()(std::byte* region) const;
   };
   KeeperSettings settings_;

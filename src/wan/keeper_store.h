@@ -116,6 +116,8 @@ class KeeperStore {
 
  private:
   const SlabMemory& at(int slab) const;
+  std::string shown(int slab) const;
+  SlabState state_of_side(const SlabMemory& memory, int side) const;
   int64_t applied(int slab) const;
   int current_side(const SlabMemory& memory) const;   // -1: none
   int residual_side(const SlabMemory& memory) const;  // -1: zero
@@ -123,6 +125,7 @@ class KeeperStore {
   Status step(const SlabMemory& memory, const OuterScalars& scalars,
               std::span<const std::byte> payload);
   Status check_previous(const SlabMemory& memory, int64_t round) const;
+  void prepare_residual(const SlabMemory& memory, const ApplyOrder& order, const SlabOrder& entry);
   void raise_applied(int slab, int64_t round);
 
   const SlabTable& table_;

@@ -38,8 +38,9 @@ struct Judgement {
 // is scaled down to that; 0 turns clipping off. The answer does not depend on the order.
 std::vector<Judgement> judge(std::span<const ValueFacts> contributions, double clip_to_median);
 
-// Weights of contributions: tokens^2 / steps (sites of unequal speed), times the factors, scaled to
-// sum 1. All zero when nothing is left to merge.
+// Weights of contributions in the local mode: tokens^2 / steps (sites of unequal speed) scaled to
+// sum 1 over those with a factor above 0, then times the factor. All zero when nothing is left to
+// merge. (Gradient sums of exact mode all weigh 1 / samples in total.)
 struct Delivered {
   double tokens = 0, steps = 0, factor = 1;
 };
