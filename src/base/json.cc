@@ -18,6 +18,8 @@ Result<Json> parse_json(std::string_view text, const std::string& origin) {
       cause = cause.substr(colon);
     }
     return config_error("not valid JSON: " + cause).at(cat(origin, ":", line));
+  } catch (const nlohmann::json::exception& error) {  // a number too large for a double
+    return config_error(cat("not valid JSON: ", error.what())).at(origin);
   }
 }
 

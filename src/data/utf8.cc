@@ -86,7 +86,8 @@ bool looks_like_text(std::string_view beginning) {
   const size_t bad = first_invalid(beginning, 0);
   return bad == beginning.size() || (beginning.size() - bad < 4 &&
                                      bad + decode_utf8(beginning, bad).length == beginning.size() &&
-                                     static_cast<uint8_t>(beginning[bad]) >= 0xC2);
+                                     static_cast<uint8_t>(beginning[bad]) >= 0xC2 &&
+                                     static_cast<uint8_t>(beginning[bad]) <= 0xF4);
 }
 
 }  // namespace skarv

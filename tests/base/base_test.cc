@@ -61,6 +61,7 @@ TEST(JsonTest, ErrorNamesTheLine) {
   const auto parsed = parse_json("{\n \"a\": 1,\n oops\n}", "plan.json");
   ASSERT_FALSE(parsed.ok());
   EXPECT_EQ(parsed.status().origin(), "plan.json:3");
+  EXPECT_EQ(parse_json("[1e999]", "plan.json").status().code(), Code::kInvalidArgument);
 }
 
 TEST(FileTest, AtomicWriteAndMissingFile) {
