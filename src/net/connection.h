@@ -67,6 +67,11 @@ class Connection {
   virtual PeerProgress peer_progress() const = 0;
 };
 
+struct Refusal {
+  std::string dialer;  // its address
+  Status reason;
+};
+
 // Accepts connections. A dialer that is refused, misbehaves or is slow never disturbs the others.
 class Listener {
  public:
@@ -75,9 +80,8 @@ class Listener {
   // Errors: kDeadlineExceeded, kCancelled (closed).
   virtual Result<std::unique_ptr<Connection>> accept(Deadline deadline) = 0;
 
-  // Why the next dialer was refused, one status each, with its address as origin; the last 64 are
-  // kept. Errors as accept.
-  virtual Result<Status> next_refusal(Deadline deadline) = 0;
+  // Who was refused, and why; the last 64 are kept. Errors as accept.
+  virtual Result<Refusal> next_refusal(Deadline deadline) = 0;
 
   virtual uint16_t port() const = 0;
   virtual const std::string& address() const = 0;  // "127.0.0.1:40123", for connect
