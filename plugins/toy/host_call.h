@@ -24,9 +24,9 @@ const std::string& name_of() {
   return name;
 }
 
-template <typename Op>
-OpCounter& own_counter() {
-  static OpCounter& counter = counter_of(name_of<Op>(), Way::kOwn);
+template <typename Op, Way kWay>
+OpCounter& counter_of() {
+  static OpCounter& counter = counter_of(name_of<Op>(), kWay);
   return counter;
 }
 
@@ -38,7 +38,7 @@ struct OnHost;
 template <typename Op, typename Result, typename... Arguments>
 struct OnHost<Op, Result(Arguments...)> {
   static Result call(Arguments... arguments) {
-    const Counted counted(own_counter<Op>());
+    const Counted counted(counter_of<Op, Way::kLibrary>());
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     const at::DisableRecordFunctionGuard unrecorded;
     CommonDevice device;

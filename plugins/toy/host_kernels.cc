@@ -6,10 +6,7 @@
 #include <ATen/ops/add_ops.h>
 #include <ATen/ops/addcdiv_ops.h>
 #include <ATen/ops/addcmul_ops.h>
-#include <ATen/ops/addmm_ops.h>
 #include <ATen/ops/all_ops.h>
-#include <ATen/ops/baddbmm_ops.h>
-#include <ATen/ops/bmm_ops.h>
 #include <ATen/ops/cat_ops.h>
 #include <ATen/ops/clamp_ops.h>
 #include <ATen/ops/cos_ops.h>
@@ -25,7 +22,6 @@
 #include <ATen/ops/logical_not_ops.h>
 #include <ATen/ops/masked_fill_ops.h>
 #include <ATen/ops/mean_ops.h>
-#include <ATen/ops/mm_ops.h>
 #include <ATen/ops/mul_ops.h>
 #include <ATen/ops/neg_ops.h>
 #include <ATen/ops/nll_loss_backward_ops.h>
@@ -55,8 +51,6 @@ void add_all(torch::Library& library) {
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace at::_ops;  // NOLINT
-  // Products.
-  add_all<mm_out, addmm_out, bmm_out, baddbmm_out>(library);
   // One element at a time.
   add_all<add_out, sub_out, mul_out, div_out, neg_out, reciprocal_out, rsqrt_out, sqrt_out, cos_out,
           sin_out, sigmoid_out, pow_Tensor_Scalar_out, addcmul_out, addcdiv_out, lerp_Scalar_out,

