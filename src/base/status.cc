@@ -123,6 +123,7 @@ Status io_error(const std::string& what, const std::string& where, int error_num
       break;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       code = Code::kResourceExhausted;
       hint = "free disk space, then run it again";
       break;
