@@ -1,0 +1,79 @@
+// The relay: listens, dials its targets, and carries bytes between them over one shaped link. It
+// needs no privileges. One thread calls run(); execute() and stop() may be called from any.
+//
+// What it is not: it ends TCP on both sides, so there is no loss and no congestion control (see
+// stream_window), a connect succeeds at once, and a cut is invisible to TCP. Bytes that were on the
+// link during a cut come out when it is healed, without TCP's own back-off.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "net/address.h"
+#include "wan-emulator/pipe.h"
+
+namespace skarv::emulator {
+
+struct Forwarding {
+  net::Address listen, target;
+  // The direction of the link that bytes from the dialer to the target take.
+  Direction direction = Direction::kA;
+};
+
+class Relay {
+ public:
+  explicit Relay(const LinkSettings& settings);
+  ~Relay();
+
+  // Before run(): listens; port 0 is replaced by the port it got. Errors: kInvalidArgument (not a
+  // numeric address or a name that is unknown), kResourceExhausted (port in use).
+  Status add(Forwarding forwarding);
+  const std::vector<Forwarding>& forwardings() const { return forwardings_; }
+  // Before run(): a Unix socket that takes commands (link.h), one a line. An old socket at `path`
+  // is replaced; any other file is an error.
+  Status open_control(const std::filesystem::path& path);
+
+  Status run();  // until stop()
+  void stop();   // also from a signal handler
+  // Runs a command in the relay's thread and returns its answer. REQUIRES: run() is under way.
+  std::string execute(const std::string& line);
+
+ private:
+  struct Connection;
+  struct Controller;
+  struct Command;
+  struct Interest;
+
+  Status open_wake();
+  void accept_dialer(size_t index);
+  void accept_controller();
+  bool serve(Controller& controller);  // false: hang up
+  void run_commands();
+  void drop_finished();
+  std::vector<Interest> interests(Time now, Time& wake_at);
+
+  Link link_;
+  std::vector<Forwarding> forwardings_;
+  std::vector<FileHandle> listeners_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+  size_t next_turn_ = 0;  // which connection reads first, for fairness
+  FileHandle wake_;       // an eventfd
+  FileHandle control_;
+  std::filesystem::path control_path_;
+  std::vector<std::unique_ptr<Controller>> controllers_;
+
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::deque<Command*> commands_;
+  std::atomic<bool> is_stopping_{false};
+};
+
+}  // namespace skarv::emulator
