@@ -18,11 +18,15 @@ Json ranges_to_json(const SampleSet& set) {
   return list;
 }
 
+bool is_sample_number(const Json& value) {
+  return value.is_number_unsigned() || (value.is_number_integer() && value.get<int64_t>() >= 0);
+}
+
 Status read_ranges(const Json& list, const std::string& name, SampleSet* set) {
   if (!list.is_array()) return config_error(cat("\"", name, "\" of the leases is no list"));
   for (const Json& pair : list) {
-    if (!pair.is_array() || pair.size() != 2 || !pair[0].is_number_unsigned() ||
-        !pair[1].is_number_unsigned()) {
+    if (!pair.is_array() || pair.size() != 2 || !is_sample_number(pair[0]) ||
+        !is_sample_number(pair[1])) {
       return config_error(cat("\"", name, "\" of the leases has an entry that is no range"));
     }
     const SampleRange range{pair[0].get<uint64_t>(), pair[1].get<uint64_t>()};
@@ -214,7 +218,7 @@ Result<LeaseBook> LeaseBook::from_json(const Json& json) {
     return config_error(cat("leases of version ", json["version"].dump(), ", not 1"));
   }
   LeaseBook book;
-  if (!json["next_fresh"].is_number_unsigned() || json["next_fresh"].get<uint64_t>() > kMaxSample) {
+  if (!is_sample_number(json["next_fresh"]) || json["next_fresh"].get<uint64_t>() > kMaxSample) {
     return config_error("\"next_fresh\" of the leases is no sample number");
   }
   book.next_fresh_ = json["next_fresh"].get<uint64_t>();

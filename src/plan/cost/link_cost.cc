@@ -1,0 +1,90 @@
+#include "plan/cost/link_cost.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/text.h"
+
+namespace skarv {
+namespace {
+
+// Where neither file nor profile says anything: 10 Gbit/s Ethernet, and a copy inside a host.
+constexpr double kDefaultNetwork = 1.25e9;
+constexpr double kDefaultNetworkLatency = 50e-6;
+constexpr double kHostLatency = 10e-6;
+
+LinkCost make(double bandwidth, double latency) { return {bandwidth, std::llround(latency * 1e9)}; }
+
+const LinkMeasure* find_measure(const Profile& profile, const std::string& a,
+                                const std::string& b) {
+  for (const LinkMeasure& link : profile.links) {
+    if ((link.from == a && link.to == b) || (link.from == b && link.to == a)) return &link;
+  }
+  return nullptr;
+}
+
+const HostGroup* find_host(const Cluster& cluster, const DeviceInfo& device) {
+  const Site* site = cluster.find_site(device.site);
+  if (site == nullptr) return nullptr;
+  for (const HostGroup& host : site->hosts) {
+    for (int i = 0; i < host.count; ++i) {
+      if ((host.count == 1 ? host.name : cat(host.name, i)) == device.host) return &host;
+    }
+  }
+  return nullptr;
+}
+
+LinkCost inside_host(const DeviceInfo& a, const DeviceInfo& b) {
+  const double slower = std::min(a.chip.link_bandwidth.value, b.chip.link_bandwidth.value);
+  // Chips of two makers meet in host memory: two copies one after the other.
+  return make(a.chip.maker == b.chip.maker ? slower : slower / 2, kHostLatency);
+}
+
+LinkCost inside_site(const DeviceInfo& a, const DeviceInfo& b, const Cluster& cluster) {
+  double bandwidth = 0, latency = 0;
+  for (const DeviceInfo* device : {&a, &b}) {
+    const HostGroup* host = find_host(cluster, *device);
+    if (host == nullptr) continue;
+    if (host->network_bandwidth > 0) {
+      bandwidth =
+          bandwidth > 0 ? std::min(bandwidth, host->network_bandwidth) : host->network_bandwidth;
+    }
+    latency += host->network_latency;
+  }
+  return make(bandwidth > 0 ? bandwidth : kDefaultNetwork,
+              latency > 0 ? latency : kDefaultNetworkLatency);
+}
+
+}  // namespace
+
+int64_t LinkCost::transfer_ns(int64_t bytes) const {
+  return static_cast<int64_t>(std::ceil(static_cast<double>(bytes) * 1e9 / bandwidth));
+}
+
+Result<LinkCost> link_cost(const DeviceInfo& a, const DeviceInfo& b, const Cluster& cluster,
+                           const Profile& profile) {
+  const std::string host_a = a.site + "/" + a.host, host_b = b.site + "/" + b.host;
+  for (const auto& [from, to] :
+       {std::pair(a.name, b.name), std::pair(host_a, host_b), std::pair(a.site, b.site)}) {
+    if (from == to && from != host_a) continue;  // a site's link to itself says nothing of hosts
+    if (const LinkMeasure* measured = find_measure(profile, from, to)) {
+      return make(measured->bandwidth, measured->latency);
+    }
+  }
+  if (host_a == host_b) return inside_host(a, b);
+  if (a.site == b.site) return inside_site(a, b, cluster);
+  const Link* link = cluster.find_link(a.site, b.site);
+  if (link == nullptr) {
+    return Status(Code::kNotFound, Scope::kConfig,
+                  cat("the cluster has no link between ", a.site, " and ", b.site))
+        .with_hint("add a [[link]] to the cluster file");
+  }
+  double bandwidth = link->bandwidth;
+  for (const std::string& name : {a.site, b.site}) {
+    const double uplink = cluster.find_site(name)->uplink_bandwidth;
+    if (uplink > 0) bandwidth = std::min(bandwidth, uplink);
+  }
+  return make(bandwidth, link->round_trip / 2);
+}
+
+}  // namespace skarv

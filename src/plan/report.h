@@ -1,0 +1,47 @@
+// A plan with its predicted figures: what a person decides by, and what a run is compared with.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "plan/memory/memory.h"
+#include "spec/plan.h"
+
+namespace skarv {
+
+struct DeviceReport {
+  std::string device, island, chip;
+  double pace = 0;      // > 0: emulated
+  std::string layers;   // "0-5", "0-2 6-8": all stages of the device
+  int64_t samples = 0;  // of its pipeline, a step
+  DeviceMemory memory;
+  double busy_seconds = 0;             // computing, of one step
+  double utilisation = 0;              // of the island's step
+  double alone_tokens_per_second = 0;  // the whole model and the whole batch on it alone
+};
+
+struct IslandReport {
+  std::string name;
+  int64_t samples = 0;
+  double step_seconds = 0;
+};
+
+struct PlanReport {
+  Plan plan;
+  bool estimated = false;   // from the catalog, nothing was measured
+  double step_seconds = 0;  // of the slowest island
+  double tokens_per_second = 0;
+  double sum_of_parts = 0;  // tokens/s of all devices alone, idle ones too
+  double efficiency = 0;    // tokens_per_second / sum_of_parts
+  double integer_bound =
+      0;  // efficiency if nobody ever waited, with these whole layers and samples
+  std::vector<IslandReport> islands;
+  std::vector<DeviceReport> devices;
+  std::map<std::string, int64_t> keeper_bytes;  // host memory by host
+};
+
+Json to_json(const PlanReport& report);
+std::string to_table(const PlanReport& report);
+
+}  // namespace skarv

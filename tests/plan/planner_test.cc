@@ -1,0 +1,193 @@
+#include "plan/search/planner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plan/examples.h"
+#include "plan/search/split.h"
+
+namespace skarv {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// The demo's four devices: speeds 0.7, 0.3 and 0.4, 0.2.
+Cluster demo_cluster(int64_t memory_bytes = 1'000'000'000) {
+  return cluster_of({{"north", {0.7, 0.3}}, {"south", {0.4, 0.2}}}, memory_bytes);
+}
+
+// Equal shares, whatever the devices are.
+Plan naive_plan(const skarv::Run& run, const Cluster& cluster) {
+  Plan plan;
+  plan.model = digest_of(run.model);
+  const std::vector<DeviceInfo> devices = expand_devices(cluster).value();
+  for (const Site& site : cluster.sites) {
+    Island island{site.name, {}};
+    for (const DeviceInfo& device : devices) {
+      if (device.site != site.name) continue;
+      const auto share = run.global_batch / static_cast<int64_t>(devices.size());
+      island.pipelines.push_back({1, share, "1f1b", {{0, run.model.num_layers(), {device.name}}}});
+    }
+    plan.islands.push_back(island);
+  }
+  return plan;
+}
+
+TEST(Planner, BeatsEqualSharesAndNearsTheIntegerBound) {
+  const skarv::Run run = small_run(32, 6);
+  const Cluster cluster = demo_cluster();
+  const Profile profile = small_profile({1, 2, 4});
+  const Result<PlanReport> best = make_plan(run, cluster, profile);
+  ASSERT_TRUE(best.ok()) << best.status();
+  const Result<PlanReport> naive = price_plan(naive_plan(run, cluster), run, cluster, profile);
+  ASSERT_TRUE(naive.ok()) << naive.status();
+  EXPECT_LT(best->step_seconds, 0.6 * naive->step_seconds);
+  EXPECT_GT(best->efficiency, 0.9);
+  EXPECT_LE(best->efficiency, best->integer_bound);
+  EXPECT_LE(best->integer_bound, 1.0);
+  EXPECT_DOUBLE_EQ(best->tokens_per_second, 32 * 16 / best->step_seconds);
+  EXPECT_TRUE(check_plan(best->plan, run.model, run, cluster).ok());
+  EXPECT_EQ(best->islands[0].samples + best->islands[1].samples, 32);
+  for (const DeviceReport& device : best->devices) {
+    EXPECT_TRUE(device.memory.fits());
+    EXPECT_GT(device.utilisation, 0.7);
+  }
+  EXPECT_EQ(digest_of(make_plan(run, cluster, profile)->plan), digest_of(best->plan));
+}
+
+TEST(Planner, PipelinesWhenADeviceCannotHoldTheModel) {
+  const skarv::Run run = small_run(8, 30);
+  const int64_t whole = num_parameters(run.model) * 16;
+  const Cluster cluster = cluster_of({{"s", {0.7, 0.3}}}, whole * 4 / 5);
+  const Result<PlanReport> report = make_plan(run, cluster, small_profile({1}));
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->plan.islands[0].pipelines.size(), 1);
+  const std::vector<Stage>& stages = report->plan.islands[0].pipelines[0].stages;
+  ASSERT_EQ(stages.size(), 2);
+  for (const Stage& stage : stages) {
+    const int num_layers = stage.last - stage.first;
+    EXPECT_NEAR(num_layers, stage.devices[0] == "s/h0/0" ? 22.4 : 9.6, 1.5);
+  }
+}
+
+TEST(Planner, RecomputesWhenActivationsDoNotFit) {
+  const skarv::Run run = small_run(4, 2);
+  Profile profile = small_profile({1});
+  for (LayerTime& time : profile.layers) time.activation_bytes = 1e8;
+  const Cluster cluster = cluster_of({{"s", {1}}}, 450'000'000);
+  EXPECT_EQ(make_plan(run, cluster, profile)->plan.islands[0].pipelines[0].stages[0].recompute,
+            Recompute::kNone);
+  // Four layers of 100 MB, weights of the rest; a whole forward again has to be held all the same.
+  const Cluster smaller = cluster_of({{"s", {1, 1}}}, 400'000'000);
+  const Result<PlanReport> report = make_plan(run, smaller, profile);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->plan.islands[0].pipelines.size(), 1);
+}
+
+TEST(Planner, SaysWhatDoesNotFit) {
+  const skarv::Run run = small_run(8, 2);
+  const Status status = make_plan(run, demo_cluster(30'000), small_profile({1})).status();
+  EXPECT_EQ(status.code(), Code::kResourceExhausted);
+  EXPECT_EQ(status.origin(), "north");
+  EXPECT_THAT(status.message(), HasSubstr("of 30.0 kB"));
+  EXPECT_THAT(status.message(), HasSubstr("gradients"));
+  EXPECT_FALSE(status.hint().empty());
+}
+
+TEST(Planner, LeavesOutWhatWouldOnlySlowTheIsland) {
+  const skarv::Run run = small_run(4, 2);
+  const Result<PlanReport> report =
+      make_plan(run, cluster_of({{"s", {1, 0.01}}}), small_profile({1}));
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->plan.idle.size(), 1);
+  EXPECT_EQ(report->plan.idle[0].device, "s/h1/0");
+  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr("too slow"));
+  EXPECT_THAT(to_table(*report), HasSubstr("s/h1/0 stays idle"));
+}
+
+TEST(Planner, RefusesWhatItCannotPlan) {
+  const auto code_of = [](const skarv::Run& run, const Cluster& cluster, const Profile& profile) {
+    return make_plan(run, cluster, profile).status().code();
+  };
+  EXPECT_EQ(code_of(small_run(1), demo_cluster(), small_profile({1})), Code::kInvalidArgument);
+  EXPECT_EQ(code_of(small_run(8), demo_cluster(), small_profile({1}, "h20")), Code::kNotFound);
+  EXPECT_EQ(code_of(small_run(8), demo_cluster(), Profile{}), Code::kNotFound);
+  EXPECT_EQ(code_of(small_run(8), Cluster{}, small_profile({1})), Code::kInvalidArgument);
+  Profile other = small_profile({1});
+  other.model = Digest{}.hex();
+  EXPECT_EQ(code_of(small_run(8), demo_cluster(), other), Code::kInvalidArgument);
+  skarv::Run run = small_run(8);
+  run.model.vocabulary = 0;
+  EXPECT_EQ(code_of(run, demo_cluster(), small_profile({1})), Code::kInvalidArgument);
+}
+
+TEST(PlanReport, TableAndJsonCarryTheFigures) {
+  const Result<PlanReport> report =
+      make_plan(small_run(16, 6), demo_cluster(), small_profile({1, 2}));
+  ASSERT_TRUE(report.ok()) << report.status();
+  const std::string table = to_table(*report);
+  EXPECT_THAT(table, HasSubstr("cpu paced 0.7"));
+  EXPECT_THAT(table, HasSubstr("of the sum of the parts"));
+  const Json json = to_json(*report);
+  EXPECT_EQ(json["devices"].size(), 4);
+  EXPECT_EQ(json["step_seconds"], report->step_seconds);
+  EXPECT_EQ(json["keeper_bytes"].size(), 4);
+  EXPECT_TRUE(plan_from_json(json["plan"], "report").ok());
+}
+
+TEST(Memory, IsCountedByWhatASimpleDeviceHolds) {
+  skarv::Run run = small_run(4, 2);
+  const Cluster cluster = cluster_of({{"s", {0}}});
+  Profile profile = small_profile({1});
+  profile.devices.push_back({"s/h0/0", "cpu", 9e8, 1e6, 0});
+  Plan plan = naive_plan(run, cluster);
+  const auto memory_of = [&] { return price_plan(plan, run, cluster, profile)->devices[0].memory; };
+  const int64_t parameters = num_parameters(run.model);
+  DeviceMemory memory = memory_of();
+  EXPECT_EQ(memory.weights, 4 * parameters);
+  EXPECT_EQ(memory.gradients, 4 * parameters);
+  EXPECT_EQ(memory.optimizer, 8 * parameters);
+  EXPECT_EQ(memory.activations, 4000);  // four layers, one microbatch at a time
+  EXPECT_EQ(memory.base, 1'000'000);
+  EXPECT_EQ(memory.limit, 900'000'000);
+  run.precision = Precision::kBf16;
+  plan.islands[0].pipelines[0].schedule = "gpipe";
+  memory = memory_of();
+  EXPECT_EQ(memory.weights, 2 * parameters);
+  EXPECT_EQ(memory.optimizer, 12 * parameters);
+  EXPECT_EQ(memory.activations, 16000);
+  plan.islands[0].pipelines[0].stages[0].recompute = Recompute::kFull;
+  EXPECT_EQ(memory_of().activations, 4 * 512 + 4000);
+}
+
+TEST(Split, PiecesFinishAsEarlyAsTheyCan) {
+  EXPECT_THAT(split_pieces(10, {1, 1}), ElementsAre(5, 5));
+  EXPECT_THAT(split_pieces(32, {1 / 0.7, 1 / 0.3}),
+              ElementsAre(23, 9));  // 32.9 and 30; 22 and 10 take 33.3
+  EXPECT_THAT(split_pieces(3, {1, 100}), ElementsAre(3, 0));
+  // Against all splits of 17 over three.
+  const std::vector<double> seconds = {1.0, 2.3, 3.7};
+  const auto slowest = [&](int64_t a, int64_t b, int64_t c) {
+    return std::max({a * seconds[0], b * seconds[1], c * seconds[2]});
+  };
+  double best = 1e9;
+  for (int a = 0; a <= 17; ++a) {
+    for (int b = 0; a + b <= 17; ++b) best = std::min(best, slowest(a, b, 17 - a - b));
+  }
+  const std::vector<int64_t> pieces = split_pieces(17, seconds);
+  EXPECT_EQ(pieces[0] + pieces[1] + pieces[2], 17);
+  EXPECT_DOUBLE_EQ(slowest(pieces[0], pieces[1], pieces[2]), best);
+}
+
+TEST(Split, CutsAreTheBestOfAll) {
+  // 12 equal layers on speeds 1 : 0.4 : 0.25: 7, 3, 2 is the best there is.
+  std::vector<std::vector<double>> seconds;
+  for (double speed : {1.0, 0.4, 0.25}) seconds.emplace_back(12, 1 / speed);
+  EXPECT_THAT(cut_layers(seconds), ElementsAre(0, 7, 10, 12));
+  EXPECT_THAT(cut_layers({{1, 1, 9}, {1, 1, 9}}), ElementsAre(0, 2, 3));
+  EXPECT_THAT(cut_layers({{0, 0}, {0, 0}}), ElementsAre(0, 1, 2));
+}
+
+}  // namespace
+}  // namespace skarv
