@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kLookBytes = 8 << 10;
+constexpr uint64_t kMaxDocumentBytes = 1 << 30;  // a token file counts a document in 31 bits
 
 Result<CorpusFile> describe(const fs::path& path, std::string name) {
   struct stat facts;
@@ -102,7 +103,10 @@ Status check_options(const CorpusOptions& options) {
           .with_hint(cat("write it with its dot: \".", extension, "\""));
     }
   }
-  if (options.max_document_bytes < 4) return config_error("documents need at least 4 bytes");
+  if (options.max_document_bytes < 4 || options.max_document_bytes > kMaxDocumentBytes) {
+    return config_error(cat("documents of at most ", options.max_document_bytes, " bytes"))
+        .with_hint(cat("choose 4 to ", kMaxDocumentBytes));
+  }
   if (options.text_field.empty()) return config_error("the name of the text field is empty");
   return Status();
 }

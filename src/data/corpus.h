@@ -29,7 +29,7 @@ struct CorpusOptions {
   // Cap on the bytes of the files, 0 for none. Of a folder a part is chosen by the digests of the
   // relative paths, so it is spread over the whole; of a file the beginning is taken.
   uint64_t max_bytes = 0;
-  uint64_t max_document_bytes = 64 << 10;
+  uint64_t max_document_bytes = 64 << 10;  // 4 to 2^30
 };
 
 struct CorpusFile {

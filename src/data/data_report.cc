@@ -1,3 +1,6 @@
+#include <limits>
+#include <type_traits>
+
 #include "base/text.h"
 #include "data/prepare.h"
 #include "data/token_file.h"
@@ -23,8 +26,14 @@ class ManifestReader {
   void number(const char* key, Number* value) {
     const auto found = find(key);
     if (found == nullptr) return;
-    if (!found->is_number() || *found < 0) {
-      status_ = config_error(cat("\"", key, "\" is no number of things"));
+    // Whole numbers only where they are counts: a float out of range must not be converted.
+    const bool is_right = std::is_floating_point_v<Number>
+                              ? found->is_number()
+                              : found->is_number_unsigned() &&
+                                    found->get<uint64_t>() <=
+                                        static_cast<uint64_t>(std::numeric_limits<Number>::max());
+    if (!is_right) {
+      status_ = config_error(cat("\"", key, "\" is no number, or out of bounds"));
     } else {
       *value = found->get<Number>();
     }

@@ -67,7 +67,9 @@ struct DataReport {
 // folder; errors of writing, at the file.
 Result<DataReport> prepare_data(const DataOptions& options);
 
-// The manifest of a folder, after checking that the files beside it are whole and fit it.
+// The manifest of a folder, after checking that the files beside it are whole and fit it: the
+// tokenizer by its digest, the token files by their indices and numbers (the tokens themselves are
+// not read; TokenFile::check_ids does that).
 // Errors: kNotFound without a manifest, kInvalidArgument or kDataLoss for one that does not fit.
 Result<DataReport> load_data(const std::filesystem::path& folder);
 

@@ -220,6 +220,15 @@ TEST(CorpusTest, SaysWhatIsMissing) {
   EXPECT_NE(Corpus::open(options).status().message().find(".py"), std::string::npos);
 }
 
+TEST(CorpusTest, BoundsDocuments) {
+  const TemporaryFolder folder;
+  CorpusOptions options = at(folder.write("t.txt", "text"));
+  for (const uint64_t size : {uint64_t{0}, uint64_t{3}, ~uint64_t{0}}) {
+    options.max_document_bytes = size;
+    EXPECT_EQ(Corpus::open(options).status().code(), Code::kInvalidArgument);
+  }
+}
+
 TEST(CorpusTest, DigestFollowsFilesAndOptions) {
   const TemporaryFolder folder;
   CorpusOptions options = at(folder.write("t.txt", "text"));

@@ -74,24 +74,28 @@ TEST(LeaseTest, ReadsBackAndRefusesDamagedBooks) {
   ASSERT_TRUE(LeaseBook::from_json(good).ok());
   EXPECT_EQ(*LeaseBook::from_json(good), book);
 
-  const auto refused = [&](const char* key, const Json& value) {
+  const auto refused = [&](const char* key, const Json& value, const std::string& because) {
     Json bad = good;
     bad[key] = value;
-    return LeaseBook::from_json(bad).status().code() == Code::kInvalidArgument;
+    const Status status = LeaseBook::from_json(bad).status();
+    EXPECT_EQ(status.code(), Code::kInvalidArgument) << because;
+    EXPECT_NE(status.to_string().find(because), std::string::npos) << status;
   };
-  EXPECT_TRUE(refused("version", 2));
-  EXPECT_TRUE(refused("uzed", Json::array()));
-  EXPECT_TRUE(refused("next_fresh", 149));
-  EXPECT_TRUE(refused("next_fresh", -1));
-  EXPECT_TRUE(refused("next_fresh", ~uint64_t{0}));
-  EXPECT_TRUE(refused("used", "all"));
-  EXPECT_TRUE(refused("used", Json::array())) << "samples without a state";
-  EXPECT_TRUE(refused("used", {{100, 121}})) << "used and held";
-  EXPECT_TRUE(refused("used", {{100, 120}, {110, 120}}));
-  EXPECT_TRUE(refused("used", {{120, 100}}));
-  EXPECT_TRUE(refused("used", {{100, 110, 120}}));
-  EXPECT_TRUE(refused("held", Json::array()));
-  EXPECT_TRUE(refused("held", {{"north", Json::array()}}));
+  refused("version", 2, "version 2");
+  refused("uzed", Json::array(), "did you mean \"used\"?");
+  refused("next_fresh", 149, "not all samples below 149");
+  refused("next_fresh", 151, "not all samples below 151");
+  refused("next_fresh", -1, "no sample number");
+  refused("next_fresh", ~uint64_t{0}, "no sample number");
+  refused("used", "all", "no list");
+  refused("used", Json::array(), "not all samples");
+  refused("used", Json::parse("[[100, 121]]"), "two states");
+  refused("used", Json::parse("[[100, 120], [110, 120]]"), "doubled");
+  refused("used", Json::parse("[[120, 100]]"), "empty");
+  refused("used", Json::parse("[[100, 110, 120]]"), "no range");
+  refused("used", Json::parse("[[100, -5]]"), "no range");
+  refused("held", Json::array(), "no object");
+  refused("held", Json::parse(R"({"north": []})"), "empty entry");
   Json lacking = good;
   lacking.erase("returned");
   EXPECT_FALSE(LeaseBook::from_json(lacking).ok());
