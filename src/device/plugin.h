@@ -15,9 +15,9 @@ struct Plugin {
 };
 
 // Loads the library, initializes the backend and proves it with a tiny backward pass on each
-// device. The first thing a worker does, before any backward pass: libtorch's autograd engine
-// counts the devices once, at the first one. At most one plug-in a process, which stays until its
-// end; the same path again is no error and changes nothing.
+// device. A worker does it after apply(Numerics) and before any op or backward pass: libtorch's
+// autograd engine counts the devices, and starts its threads, once, at the first one. At most one
+// plug-in a process, which stays until its end; the same path again is no error, changes nothing.
 //
 // Error: kNotFound (no such file), kInvalidArgument (not a library that loads here, with the
 // loader's reason, or it registers no backend), kFailedPrecondition (a backward pass ran before, or

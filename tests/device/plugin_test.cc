@@ -1,20 +1,22 @@
 #include "device/plugin.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/ones.h>
-#include <gmock/gmock.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "device/device.h"
+#include "device/numerics.h"
 
 namespace skarv {
 namespace {
-
-using testing::HasSubstr;
 
 // Runs `body` in a fresh process, where nothing has been loaded and no backward pass has run. It
 // prints what it finds wrong and exits with 1.
@@ -28,6 +30,12 @@ void expect(bool condition, const std::string& what) {
   if (condition) return;
   std::fprintf(stderr, "%s\n", what.c_str());
   std::_Exit(1);
+}
+
+// Any library that is surely there: the one that malloc comes from.
+std::string library_without_backend() {
+  Dl_info info{};
+  return dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) != 0 ? info.dli_fname : "";
 }
 
 TEST(PluginTest, AMissingFileIsNamed) {
@@ -53,7 +61,7 @@ TEST(PluginTest, WhatIsNoLibraryIsRefusedWithTheLoadersReason) {
 
 TEST(PluginTest, ALibraryWithoutABackendIsRefused) {
   IN_FRESH_PROCESS([] {
-    const Status status = load_plugin("/lib/x86_64-linux-gnu/libm.so.6").status();
+    const Status status = load_plugin(library_without_backend()).status();
     expect(status.code() == Code::kInvalidArgument, status.to_string());
     expect(status.message().find("registers no PrivateUse1 backend") != std::string::npos,
            status.to_string());
@@ -82,8 +90,29 @@ TEST(PluginTest, GivesItsDevicesAndLoadsOnce) {
     expect(Device::open("toy:1").ok() && !Device::open("toy:2").ok(), "two devices");
     expect(Device::open("toy")->name() == "toy:0", "index 0 is the default");
     // One out-of-tree backend a process.
-    const Status other = load_plugin("/lib/x86_64-linux-gnu/libm.so.6").status();
+    const Status other = load_plugin(library_without_backend()).status();
     expect(other.code() == Code::kFailedPrecondition, other.to_string());
+    std::_Exit(0);
+  });
+}
+
+// The threads of the backward pass start while the plug-in is loaded: numerics come before.
+TEST(PluginTest, BackwardThreadsTakeTheNumberOfThreadsSetBefore) {
+  IN_FRESH_PROCESS([] {
+    expect(apply(Numerics{.num_threads = 3}).ok(), "numerics");
+    expect(load_plugin(SKARV_TOY_PLUGIN).ok(), "load");
+    const at::Device toy(at::kPrivateUse1, 0);
+    const at::Tensor leaf = at::ones({2}, at::TensorOptions().device(toy)).requires_grad_();
+    std::thread::id thread;
+    int num_threads = 0;
+    leaf.register_hook([&](const at::Tensor& gradient) {
+      thread = std::this_thread::get_id();
+      num_threads = at::get_num_threads();
+      return gradient;
+    });
+    leaf.sum().backward();
+    expect(thread != std::this_thread::get_id(), "a thread of the engine");
+    expect(num_threads == 3, "threads: " + std::to_string(num_threads));
     std::_Exit(0);
   });
 }
