@@ -11,6 +11,11 @@ namespace {
 
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
+// Like asio::transfer_all, which moves at most 64 KiB a system call.
+size_t whole_chunks(const boost::system::error_code& error, size_t /*num_bytes*/) {
+  return error ? 0 : size_t{1} << 20;
+}
+
 class TcpStream : public Stream {
  public:
   explicit TcpStream(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {}
@@ -18,14 +23,16 @@ class TcpStream : public Stream {
   asio::awaitable<Status> secure() override { co_return Status(); }
 
   asio::awaitable<Status> read(ReadBuffers buffers) override {
-    const auto [error, num_bytes] = co_await asio::async_read(socket_, buffers, kNoThrow);
+    const auto [error, num_bytes] =
+        co_await asio::async_read(socket_, buffers, whole_chunks, kNoThrow);
     counts_.plain_received += num_bytes;
     counts_.wire_received += num_bytes;
     co_return stream_status(error);
   }
 
   asio::awaitable<Status> write(WriteBuffers buffers) override {
-    const auto [error, num_bytes] = co_await asio::async_write(socket_, buffers, kNoThrow);
+    const auto [error, num_bytes] =
+        co_await asio::async_write(socket_, buffers, whole_chunks, kNoThrow);
     counts_.plain_sent += num_bytes;
     counts_.wire_sent += num_bytes;
     co_return stream_status(error);
