@@ -2,6 +2,7 @@
 
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/text.h"
@@ -119,7 +120,7 @@ void Fields::fail(const std::string& key, std::string message, std::string hint)
 }
 
 const Json* Fields::find(const std::string& key) {
-  asked_.insert(key);
+  if (std::ranges::find(asked_, key) == asked_.end()) asked_.push_back(key);
   const auto found = value_->find(key);
   return found == value_->end() ? nullptr : &*found;
 }
@@ -221,17 +222,12 @@ void Fields::bytes(const std::string& key, int64_t& out) {
   if (number >= 0 && number <= 1e18) out = static_cast<int64_t>(number);
 }
 
-int Fields::read_choice(const std::string& key, const std::vector<std::string>& names) {
-  const Json* value = find(key);
-  if (value == nullptr) return -1;
-  const std::string name = value->is_string() ? value->get<std::string>() : value->dump();
-  for (size_t i = 0; i < names.size(); ++i) {
-    if (value->is_string() && names[i] == name) return static_cast<int>(i);
-  }
+void Fields::refuse_choice(const std::string& key, const Json& value,
+                           const std::vector<std::string>& names) {
+  const std::string name = value.is_string() ? value.get<std::string>() : value.dump();
   const std::string near = nearest_name(name, names);
   fail(key, cat(path_of(key), " is \"", name, "\", which is none of ", join(names, ", ")),
-       near.empty() ? "" : cat("did you mean ", near, "?"));
-  return -1;
+       near.empty() ? "use one of them" : cat("did you mean ", near, "?"));
 }
 
 std::optional<Fields> Fields::object(const std::string& key) {
@@ -249,7 +245,7 @@ std::vector<Fields> Fields::objects(const std::string& key) {
     return result;
   }
   for (size_t i = 0; i < value->size(); ++i) {
-    result.emplace_back(*document_, (*value)[i], cat(path_of(key), "[", i, "]"));
+    result.emplace_back(*document_, (*value)[i], path_of(key) + "[" + std::to_string(i) + "]");
   }
   return result;
 }
@@ -301,9 +297,10 @@ std::vector<std::string> Fields::keys() const {
 }
 
 void Fields::finish() {
-  for (const std::string& key : keys()) {
-    if (asked_.contains(key)) continue;
-    const std::vector<std::string> known(asked_.begin(), asked_.end());
+  for (const auto& [key, value] : value_->items()) {
+    if (std::ranges::find(asked_, key) != asked_.end()) continue;
+    std::vector<std::string> known = asked_;
+    std::ranges::sort(known);
     const std::string near = nearest_name(key, known);
     fail(key, cat("unknown key ", path_of(key)),
          near.empty() ? cat("known here: ", join(known, ", ")) : cat("did you mean ", near, "?"));

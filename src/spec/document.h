@@ -7,7 +7,6 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,9 +73,20 @@ class Fields {
   template <typename Enum>
   void choice(const std::string& key, Enum& out,
               const std::vector<std::pair<std::string, Enum>>& names) {
+    const Json* value = find(key);
+    if (value == nullptr) return;
+    if (value->is_string()) {
+      const std::string& chosen = value->get_ref<const std::string&>();
+      for (const auto& [name, known] : names) {
+        if (name == chosen) {
+          out = known;
+          return;
+        }
+      }
+    }
     std::vector<std::string> known;
-    for (const auto& [name, value] : names) known.push_back(name);
-    if (const int index = read_choice(key, known); index >= 0) out = names[index].second;
+    for (const auto& [name, unused] : names) known.push_back(name);
+    refuse_choice(key, *value, known);
   }
 
   // The member object; nothing when absent.
@@ -97,12 +107,13 @@ class Fields {
  private:
   const Json* find(const std::string& key);
   std::optional<int64_t> read_integer(const std::string& key, int64_t least, int64_t most);
-  int read_choice(const std::string& key, const std::vector<std::string>& names);
+  void refuse_choice(const std::string& key, const Json& value,
+                     const std::vector<std::string>& names);
 
   Document* document_;
   const Json* value_;
   std::string path_;
-  std::set<std::string> asked_;
+  std::vector<std::string> asked_;  // few: searched in order
   std::vector<std::string> required_;
 };
 
