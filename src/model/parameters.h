@@ -1,7 +1,7 @@
-// The parameters that one rank holds: values for computing, gradients for accumulating. Stages refer
-// to them, so two stages of one device share a tied embedding. Tensors that a kernel wants side by
-// side (q, k, v; gate, up) are stored packed; each named tensor is a contiguous row range of its
-// pack, so values and gradients of every name are plain contiguous views.
+// The parameters that one rank holds: values for computing, gradients for accumulating. Stages
+// refer to them, so two stages of one device share a tied embedding. Tensors that a kernel wants
+// side by side (q, k, v; gate, up) are stored packed; each named tensor is a contiguous row range
+// of its pack, so values and gradients of every name are plain contiguous views.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -42,15 +42,17 @@ class ParameterStore {
   struct Pack {
     at::Tensor value, gradient;
   };
-  const Pack& attention_pack(int layer) const;  // [q; k; v], [(heads + 2 kv_heads) head_dim, hidden]
-  const Pack& mlp_pack(int layer) const;        // [gate; up], [2 ffn, hidden]
+  // [q; k; v], [(heads + 2 kv_heads) head_dim, hidden].
+  const Pack& attention_pack(int layer) const;
+  // [gate; up], [2 ffn, hidden].
+  const Pack& mlp_pack(int layer) const;
 
  private:
   Model model_;
   Precision precision_;
   c10::Device device_;
   std::vector<Parameter> parameters_;
-  std::vector<int> index_;           // by tensor: position in parameters_ or -1
+  std::vector<int> index_;                         // by tensor: position in parameters_ or -1
   std::vector<Pack> attention_packs_, mlp_packs_;  // by layer; undefined where not held
 };
 
