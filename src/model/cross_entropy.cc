@@ -1,9 +1,10 @@
 #include "model/cross_entropy.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/amax.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gather.h>
-#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/log.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -60,12 +61,13 @@ double fused_loss(const at::Tensor& logits, const at::Tensor& targets, double sc
 void composite_loss(const at::Tensor& logits, const at::Tensor& targets, double scale,
                     const at::Tensor& loss) {
   const at::Tensor target = targets.unsqueeze(1);
-  const at::Tensor log_sum = at::logsumexp(logits, {1}, /*keepdim=*/true);
-  loss.add_(at::sum(log_sum - at::gather(logits, 1, target)));
+  logits.sub_(at::amax(logits, {1}, /*keepdim=*/true));
+  const at::Tensor wanted = at::gather(logits, 1, target);
+  const at::Tensor total = at::sum(logits.exp_(), {1}, /*keepdim=*/true);
+  loss.add_(at::sum(at::log(total) - wanted));
   if (scale == 0) return;
-  logits.sub_(log_sum).exp_();
-  logits.scatter_add_(1, target, at::full(target.sizes(), -1.0, logits.options()));
-  logits.mul_(scale);
+  logits.mul_(scale / total);
+  logits.scatter_add_(1, target, at::full(target.sizes(), -scale, logits.options()));
 }
 
 }  // namespace

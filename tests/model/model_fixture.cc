@@ -44,11 +44,11 @@ Sample sample_of(const Model& model, int64_t batch, int64_t tokens, uint64_t see
 }
 
 Chain::Chain(const Model& model, const std::vector<int>& cuts, Recompute recompute,
-             Precision precision, uint64_t seed) {
+             Precision precision, c10::Device device) {
   std::vector<int> all(tensors_of(model).size());
   std::iota(all.begin(), all.end(), 0);
-  store_ = std::make_unique<ParameterStore>(model, all, precision, c10::Device(c10::kCPU));
-  store_->initialise(seed);
+  store_ = std::make_unique<ParameterStore>(model, all, precision, device);
+  store_->initialise(7);
   int first = 0;
   for (size_t i = 0; i <= cuts.size(); ++i) {
     const int last = i < cuts.size() ? cuts[i] : model.num_layers();
@@ -58,12 +58,13 @@ Chain::Chain(const Model& model, const std::vector<int>& cuts, Recompute recompu
 }
 
 double Chain::forward(int microbatch, const Sample& sample) {
-  StageInput input{sample.tokens_bt, at::Tensor(), sample.targets_bt};
+  StageInput input{sample.tokens_bt.to(store_->device()), at::Tensor(),
+                   sample.targets_bt.to(store_->device())};
   for (const auto& stage : stages_) {
     const double scale = 1.0 / static_cast<double>(sample.tokens_bt.numel());
     input.activation_btc = take(stage->forward(microbatch, input, scale));
   }
-  return input.activation_btc.item<float>();
+  return input.activation_btc.cpu().item<float>();
 }
 
 void Chain::backward(int microbatch) {
@@ -90,7 +91,7 @@ void Chain::backward_weight(int microbatch) {
 std::vector<at::Tensor> Chain::gradients() const {
   std::vector<at::Tensor> copies;
   for (const Parameter& parameter : store_->parameters()) {
-    copies.push_back(parameter.gradient.clone());
+    copies.push_back(parameter.gradient.cpu().clone());
   }
   return copies;
 }

@@ -27,7 +27,7 @@ Sample sample_of(const Model& model, int64_t batch, int64_t tokens, uint64_t see
 class Chain {
  public:
   Chain(const Model& model, const std::vector<int>& cuts, Recompute recompute = Recompute::kNone,
-        Precision precision = Precision::kFp32, uint64_t seed = 7);
+        Precision precision = Precision::kFp32, c10::Device device = c10::Device(c10::kCPU));
 
   ParameterStore& store() { return *store_; }
   StageModule& stage(int i) { return *stages_[i]; }

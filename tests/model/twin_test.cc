@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 
 #include "base/file.h"
 #include "model/model_fixture.h"
@@ -40,6 +41,11 @@ std::vector<Case> cases() {
   full.model.context = 33;
   return {grouped, tied, full};
 }
+
+struct FolderRemover {
+  fs::path path;
+  ~FolderRemover() { fs::remove_all(path); }
+};
 
 void write_raw(const fs::path& path, const at::Tensor& tensor) {
   const at::Tensor dense = tensor.contiguous();
@@ -130,7 +136,9 @@ void compare_named(const Model& model, const std::vector<at::Tensor>& ours, cons
     position += num;
   }
   EXPECT_EQ(position, flat.numel());
-  testing::Test::RecordProperty("worst " + what, std::to_string(worst));
+  std::ostringstream figure;
+  figure << worst;
+  testing::Test::RecordProperty("worst_" + what, figure.str());
 }
 
 void compare_with_twin(const fs::path& folder, const Case& test, const std::vector<int>& cuts,
@@ -168,6 +176,7 @@ TEST(SlowTwin, LogitsGradientsAndTenStepsEqualTransformers) {
   if (!fs::exists(kPython)) GTEST_SKIP() << "no " << kPython << ": `make setup` installs it";
   const std::string name = "skarv-twin-" + std::to_string(::getpid());
   const fs::path root = fs::temp_directory_path() / name;
+  const FolderRemover remover{root};
   std::string command = std::string(kPython) + " " SKARV_SOURCE_DIR "/tests/model/twin.py";
   for (const Case& test : cases()) {
     Chain chain(test.model, {});
@@ -182,7 +191,6 @@ TEST(SlowTwin, LogitsGradientsAndTenStepsEqualTransformers) {
     compare_with_twin(root / test.name, test, every_layer(test.model), Recompute::kNone);
     compare_with_twin(root / test.name, test, {2}, Recompute::kFull);
   }
-  fs::remove_all(root);
 }
 
 }  // namespace
