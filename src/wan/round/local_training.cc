@@ -1,0 +1,57 @@
+#include "wan/round/local_training.h"
+
+#include <algorithm>
+
+namespace skarv::wan {
+
+LocalTraining::LocalTraining(const Run& run, int64_t max_ahead_steps)
+    : exact_(run.exchange.mode == ExchangeMode::kGradient),
+      period_(std::max<int64_t>(1, run.steps_per_round())),
+      max_ahead_(max_ahead_steps > 0 ? max_ahead_steps : period_),
+      due_(period_) {}
+
+void LocalTraining::start_at(int64_t step) {
+  step_ = step;
+  due_ = (step / period_ + 1) * period_;
+}
+
+void LocalTraining::step_done(int64_t step, int64_t tokens,
+                              const std::vector<SampleRange>& samples) {
+  step_ = std::max(step_, step);
+  undelivered_.push_back({step, tokens, samples});
+}
+
+int64_t LocalTraining::due_step(int64_t applied_round) const {
+  return exact_ ? applied_round + 1 : due_;
+}
+
+int64_t LocalTraining::step_limit(int64_t applied_round) const {
+  return exact_ ? applied_round + 1 : due_ + max_ahead_;
+}
+
+void LocalTraining::fill(int64_t step, Contribution* contribution) const {
+  contribution->tokens = contribution->steps = 0;
+  SampleSet samples;
+  for (const Step& done : undelivered_) {
+    if (done.step > step) break;
+    contribution->tokens += done.tokens;
+    ++contribution->steps;
+    for (const SampleRange& range : done.samples) {
+      if (range.begin < range.end && !samples.overlaps(range)) samples.add(range);
+    }
+  }
+  contribution->samples = samples.ranges();
+}
+
+void LocalTraining::snapshot_taken() { due_ += period_; }
+
+void LocalTraining::delivered(int64_t step) {
+  while (!undelivered_.empty() && undelivered_.front().step <= step) undelivered_.pop_front();
+}
+
+void LocalTraining::reset() {
+  undelivered_.clear();
+  due_ = (step_ / period_ + 1) * period_;
+}
+
+}  // namespace skarv::wan

@@ -1,0 +1,54 @@
+#include "wan/round/view.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "wan/round/fields.h"
+
+namespace skarv::wan {
+
+int View::index_of(const std::string& name) const {
+  for (int i = 0; i < size(); ++i) {
+    if (islands[i].name == name) return i;
+  }
+  return -1;
+}
+
+int quorum_of(int num_islands, int durable_copies) {
+  return std::max((num_islands + 1) / 2, std::min(durable_copies, num_islands));
+}
+
+int promises_of(int num_islands) { return (num_islands + 1) / 2; }
+
+Json to_json(const View& view) {
+  Json islands = Json::array();
+  for (const ViewIsland& island : view.islands) {
+    islands.push_back({{"name", island.name}, {"uplink", island.uplink}});
+  }
+  return {{"version", view.version}, {"islands", std::move(islands)}};
+}
+
+Result<View> view_from_json(const Json& json, const std::string& origin) {
+  Fields fields(json, origin);
+  View view;
+  view.version = fields.integer("version", 1);
+  for (const Json& entry : fields.array("islands", kMaxIslands)) {
+    Fields island(entry, origin);
+    ViewIsland parsed;
+    parsed.name = island.text("name", kMaxNameBytes);
+    parsed.uplink = island.number("uplink");
+    SKARV_TRY(island.status());
+    if (parsed.name.empty() || !std::isfinite(parsed.uplink) || parsed.uplink < 0) {
+      return config_error("an island of the view has no name or a wrong uplink").at(origin);
+    }
+    if (view.index_of(parsed.name) >= 0) {
+      return config_error("the view names island " + parsed.name + " twice").at(origin);
+    }
+    view.islands.push_back(std::move(parsed));
+  }
+  SKARV_TRY(fields.status());
+  if (view.islands.empty()) return config_error("the view has no islands").at(origin);
+  return view;
+}
+
+}  // namespace skarv::wan
