@@ -95,6 +95,18 @@ TEST(Planner, SaysWhatDoesNotFit) {
   EXPECT_FALSE(status.hint().empty());
 }
 
+TEST(Planner, KeepersHaveToFitInHostMemory) {
+  const skarv::Run run = small_run(8, 2);
+  Cluster cluster = cluster_of({{"s", {1}}});
+  cluster.sites[0].hosts[0].memory_bytes = 24 * num_parameters(run.model);
+  EXPECT_TRUE(make_plan(run, cluster, small_profile({1})).ok());
+  --cluster.sites[0].hosts[0].memory_bytes;
+  const Status status = make_plan(run, cluster, small_profile({1})).status();
+  EXPECT_EQ(status.code(), Code::kResourceExhausted);
+  EXPECT_EQ(status.origin(), "s/h0");
+  EXPECT_THAT(status.message(), HasSubstr("host memory"));
+}
+
 TEST(Planner, LeavesOutWhatWouldOnlySlowTheIsland) {
   const skarv::Run run = small_run(4, 2);
   const Result<PlanReport> report =

@@ -233,6 +233,27 @@ Result<PlanReport> report_on(Plan plan, const Market& market) {
   return report;
 }
 
+// Keepers live in host memory; a host whose memory the cluster file leaves out is not judged.
+Status check_keepers(const PlanReport& report, const Cluster& cluster) {
+  for (const Site& site : cluster.sites) {
+    for (const HostGroup& host : site.hosts) {
+      for (int i = 0; i < host.count && host.memory_bytes > 0; ++i) {
+        const std::string name =
+            site.name + "/" + (host.count == 1 ? host.name : cat(host.name, i));
+        const auto found = report.keeper_bytes.find(name);
+        if (found == report.keeper_bytes.end() || found->second <= host.memory_bytes) continue;
+        return Status(Code::kResourceExhausted, Scope::kConfig,
+                      cat("the keeper on host ", name, " needs ",
+                          human_bytes(static_cast<double>(found->second)), " of ",
+                          human_bytes(static_cast<double>(host.memory_bytes)), " host memory"))
+            .at(name)
+            .with_hint("add hosts to the site: its keepers share the model's slabs");
+      }
+    }
+  }
+  return {};
+}
+
 Status check_profile(const Run& run, const Profile& profile) {
   const std::string digest = digest_of(run.model).hex();
   if (profile.model.empty() || profile.model == digest) return {};
@@ -252,7 +273,9 @@ Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profi
   const Market market{run, cluster, profile, devices, table};
   SKARV_ASSIGN(Plan plan, Planner(market).run());
   SKARV_TRY(check_plan(plan, run.model, run, cluster).wrap("the planner's own plan"));
-  return report_on(std::move(plan), market);
+  SKARV_ASSIGN(PlanReport report, report_on(std::move(plan), market));
+  SKARV_TRY(check_keepers(report, cluster));
+  return report;
 }
 
 Result<PlanReport> price_plan(const Plan& plan, const Run& run, const Cluster& cluster,

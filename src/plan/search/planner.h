@@ -12,7 +12,8 @@
 namespace skarv {
 
 // Errors: a profile of another model, a chip that it lacks (kNotFound), fewer samples than sites,
-// and kResourceExhausted with the figures of the device that overflows least if nothing fits.
+// and kResourceExhausted with the figures of the device that overflows least if nothing fits, or of
+// the host whose keeper does not.
 Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profile& profile);
 
 // The same figures for any plan that check_plan accepts; it need not fit in memory.
