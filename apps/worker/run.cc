@@ -14,20 +14,10 @@ namespace {
 
 // How long an agent has to come (back): the worker keeps the outer state of its slabs meanwhile.
 constexpr Duration kAgentPatience = std::chrono::seconds(60);
-constexpr Duration kPause = std::chrono::milliseconds(100);
 
 struct Flags {
   std::string agent, device, plugin, address = "127.0.0.1:0";
 };
-
-Result<handoff::Channel> find_agent(const std::string& socket) {
-  const Time give_up = Clock::real().now() + kAgentPatience;
-  for (;;) {
-    auto channel = handoff::Channel::connect(socket, give_up);
-    if (channel.ok() || Clock::real().now() + kPause > give_up) return channel;
-    Clock::real().sleep_until(Clock::real().now() + kPause);
-  }
-}
 
 Status run(const Flags& flags) {
   SKARV_ASSIGN(std::string torch, check_torch_version());
@@ -41,7 +31,7 @@ Status run(const Flags& flags) {
                                      .transport = net::make_tcp_transport()};
   std::optional<handoff::SharedMemory> kept;
   for (bool first = true;; first = false) {
-    auto channel = find_agent(flags.agent);
+    auto channel = handoff::Channel::connect(flags.agent, Clock::real().now() + kAgentPatience);
     // An agent that does not come back has ended the run: that is no failure of a worker.
     if (!channel.ok()) return first ? channel.status() : Status();
     SKARV_ASSIGN(train::WorkerEnd end,

@@ -56,7 +56,7 @@ TEST_P(Edges, SaysWhoIsMissingWithWhat) {
         edges.receive(1, {Payload::kActivation, 0, 0, 2, 5}, into, std::chrono::milliseconds(100));
     EXPECT_EQ(
         arrived.status().message(),
-        "north/a/1 has not sent the activation of microbatch 5 for stage 2 (4.0 kB) for 0.1 s");
+        "north/a/1 has not sent the activation of microbatch 5 for stage 2 (4.00 kB) for 0.1 s");
     EXPECT_EQ(arrived.status().scope(), Scope::kPeer);
   });
 }

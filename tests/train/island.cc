@@ -66,6 +66,7 @@ Run tiny_run(int64_t steps) {
   run.seed = 11;
   run.global_batch = 12;
   run.steps = steps;
+  run.exchange.inner_steps = 2;
   run.optimizer.learning_rate = 3e-3;
   run.optimizer.warmup_steps = 5;
   return run;
