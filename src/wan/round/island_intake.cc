@@ -326,6 +326,7 @@ void IslandMachine::finish_round(const Record& record) {
     apply_locally(record, included ? LocalVerdict::kIncluded : LocalVerdict::kExcluded);
   }
   if (reset_pending_ && behind == 0) reset_local("it was more than two rounds behind");
+  training_.round_finished();
   frozen_.clear();
   offer_.reset();
   intake_.reset();

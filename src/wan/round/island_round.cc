@@ -54,7 +54,7 @@ IslandMachine::Actions IslandMachine::snapshot_ready(Time now, int64_t round, in
   frozen_round_ = round;
   snapshot_step_ = step;
   frozen_.clear();
-  training_.snapshot_taken();
+  training_.snapshot_taken(step);
   for (int slab : table_.slabs_of_fragment(table_.fragment_of_round(round))) {
     work(FreezeJob{slab, round, versions_[slab]});
   }

@@ -6,6 +6,7 @@ namespace skarv::wan {
 
 LocalTraining::LocalTraining(const Run& run, int64_t max_ahead_steps)
     : exact_(run.exchange.mode == ExchangeMode::kGradient),
+      overlaps_(run.exchange.overlap_steps > 0),
       period_(std::max<int64_t>(1, run.steps_per_round())),
       max_ahead_(max_ahead_steps > 0 ? max_ahead_steps : period_),
       due_(period_) {}
@@ -26,7 +27,9 @@ int64_t LocalTraining::due_step(int64_t applied_round) const {
 }
 
 int64_t LocalTraining::step_limit(int64_t applied_round) const {
-  return exact_ ? applied_round + 1 : due_ + max_ahead_;
+  if (exact_) return applied_round + 1;
+  if (!overlaps_) return waiting_at_ >= 0 ? waiting_at_ : due_;
+  return due_ + max_ahead_;
 }
 
 void LocalTraining::fill(int64_t step, Contribution* contribution) const {
@@ -43,7 +46,10 @@ void LocalTraining::fill(int64_t step, Contribution* contribution) const {
   contribution->samples = samples.ranges();
 }
 
-void LocalTraining::snapshot_taken() { due_ += period_; }
+void LocalTraining::snapshot_taken(int64_t step) {
+  due_ += period_;
+  waiting_at_ = step;
+}
 
 void LocalTraining::delivered(int64_t step) {
   while (!undelivered_.empty() && undelivered_.front().step <= step) undelivered_.pop_front();
@@ -51,6 +57,7 @@ void LocalTraining::delivered(int64_t step) {
 
 void LocalTraining::reset() {
   undelivered_.clear();
+  waiting_at_ = -1;
   due_ = (step_ / period_ + 1) * period_;
 }
 

@@ -14,8 +14,8 @@ namespace skarv::wan {
 
 class LocalTraining {
  public:
-  // Local mode: snapshots fall on multiples of steps_per_round. Gradient mode: one each step, and
-  // no step beyond it.
+  // Local mode: snapshots fall on multiples of steps_per_round; without overlap nothing is trained
+  // between a snapshot and its round. Gradient mode: one each step, and no step beyond it.
   LocalTraining(const Run& run, int64_t max_ahead_steps);
 
   void start_at(int64_t step);
@@ -28,7 +28,8 @@ class LocalTraining {
 
   // Takes tokens, steps and samples up to and with `step` into the contribution.
   void fill(int64_t step, Contribution* contribution) const;
-  void snapshot_taken();
+  void snapshot_taken(int64_t step);
+  void round_finished() { waiting_at_ = -1; }
   // They were delivered in a committed round.
   void delivered(int64_t step);
   // The local weights were thrown away.
@@ -39,9 +40,9 @@ class LocalTraining {
     int64_t step, tokens;
     std::vector<SampleRange> samples;
   };
-  const bool exact_;
+  const bool exact_, overlaps_;
   const int64_t period_, max_ahead_;
-  int64_t step_ = 0, due_;
+  int64_t step_ = 0, due_, waiting_at_ = -1;
   std::deque<Step> undelivered_;
 };
 

@@ -242,6 +242,7 @@ void Simulator::start_island(int i) {
   node.step = restored.step;
   node.worker_free = now_;
   node.x = outer_weights(i);
+  journal_.push_back({Moment::What::kStart, i, node.keeper->version(0), -1, {}, {}});
   node.base.clear();
   for (int slab = 0; slab < table_->size(); ++slab) {
     node.base[(*table_)[slab].fragment] = node.keeper->version(slab);
@@ -477,7 +478,7 @@ void Simulator::train(int i, uint64_t life) {
       }
     }
     ++node.step;
-    samples_of_step[{i, node.step}] = samples;
+    journal_.push_back({Moment::What::kStep, i, 0, -1, {}, samples});
     if (run_.exchange.mode == ExchangeMode::kGradient) {
       node.gradient = gradient;
     } else {
@@ -504,6 +505,7 @@ void Simulator::boundary(int i) {
     const ApplyLocal apply = node.applies.front();
     if (apply.not_before_step > node.step) break;
     node.applies.erase(node.applies.begin());
+    journal_.push_back({Moment::What::kApply, i, apply.round, apply.fragment, apply.verdict, {}});
     int64_t offset = 0;
     for (int slab = 0; slab < table_->size(); ++slab) {
       const Slab& range = (*table_)[slab];
@@ -544,6 +546,7 @@ void Simulator::boundary(int i) {
     const TakeSnapshot take = node.snapshots.front();
     if (take.not_before_step > node.step) break;
     node.snapshots.erase(node.snapshots.begin());
+    journal_.push_back({Moment::What::kSnapshot, i, take.round, take.fragment, {}, {}});
     node.frozen[take.round] = exact ? node.gradient : node.x;
     while (node.frozen.size() > 2) node.frozen.erase(node.frozen.begin());
     act(i, node.machine->snapshot_ready(now_, take.round, node.step));

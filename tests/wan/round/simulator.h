@@ -79,9 +79,18 @@ class Simulator {
   std::string island_name(int island) const { return names_[island]; }
   const CoordinatorMachine* coordinator() const;
   const IslandMachine* island(int island) const;
+  // What happened to local weights, in order.
+  struct Moment {
+    enum class What { kStep, kSnapshot, kApply, kStart } what = What::kStep;
+    int island = 0;
+    int64_t round = 0;
+    int fragment = -1;
+    LocalVerdict verdict = LocalVerdict::kReset;
+    std::vector<uint64_t> samples;
+  };
+  const std::vector<Moment>& journal() const { return journal_; }
   // Gradient of the toy problem, a pure function: for reference computations.
   static float toy_gradient(float x, int64_t element, uint64_t sample);
-  std::map<std::pair<int, int64_t>, std::vector<uint64_t>> samples_of_step;  // (island, step)
 
  private:
   struct Island;
@@ -146,6 +155,7 @@ class Simulator {
   uint64_t order_ = 0;
   std::mt19937_64 random_;
   std::vector<std::string> sayings_;
+  std::vector<Moment> journal_;
   std::string failure_;
   int64_t num_messages_ = 0;
 };

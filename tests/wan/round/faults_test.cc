@@ -1,0 +1,232 @@
+// One fault each, and what the run says about it.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "wan/round/simulator.h"
+
+namespace skarv::wan {
+namespace {
+
+SimOptions quick(int num_islands = 3) {
+  SimOptions options;
+  options.num_islands = num_islands;
+  options.exchange.inner_steps = 4;
+  options.exchange.detection_seconds = 0.5;
+  options.exchange.round_budget_seconds = 5;
+  options.rounds = 5;
+  options.faults_end_seconds = 0;
+  return options;
+}
+
+net::Buffer flipped(const net::Buffer& bytes) {
+  std::vector<std::byte> copy(bytes.span().begin(), bytes.span().end());
+  copy[copy.size() / 2] ^= std::byte{1};
+  return net::Buffer::take(std::move(copy));
+}
+
+TEST(Faults, FlippedBitInContributionIsRefusedAndNamed) {
+  Simulator run(quick());
+  int num_flips = 0;
+  run.on_send = [&](const std::string& from, const std::string&, Message& message) {
+    auto* contrib = std::get_if<Contrib>(&message.body);
+    if (contrib != nullptr && from == "b" && message.fence.round == 2 && num_flips < 1) {
+      contrib->bytes = flipped(contrib->bytes);
+      ++num_flips;
+    }
+    return true;
+  };
+  EXPECT_EQ(run.run(), "");
+  EXPECT_EQ(num_flips, 1);
+  EXPECT_TRUE(run.said("contribution"));
+  for (const CommittedRound& row : run.ledger()) EXPECT_EQ(row.record.delivered.size(), 3u);
+}
+
+TEST(Faults, FlippedBitInMergedSlabIsRefusedAndNamed) {
+  Simulator run(quick());
+  int num_flips = 0;
+  run.on_send = [&](const std::string&, const std::string& to, Message& message) {
+    auto* merged = std::get_if<Merged>(&message.body);
+    if (merged != nullptr && to == "a" && message.fence.round == 2 && num_flips < 1) {
+      merged->bytes = flipped(merged->bytes);
+      ++num_flips;
+    }
+    return true;
+  };
+  EXPECT_EQ(run.run(), "");
+  EXPECT_EQ(num_flips, 1);
+  EXPECT_TRUE(run.said("merged payload"));
+}
+
+// Rule 14: an apply that did not do its work is seen by the state root; the island fetches.
+TEST(Faults, SkippedApplyIsCaughtByTheStateRoot) {
+  Simulator run(quick());
+  bool skipped = false;
+  run.on_work = [&](int island, KeeperStore& keeper, WorkDone& done) {
+    const auto* apply = std::get_if<ApplyJob>(&done.job);
+    if (island != 1 || apply == nullptr || apply->order.round != 2 || skipped) return;
+    skipped = true;
+    // One slab keeps its old weights; the root is of what is in memory.
+    const SlabMemory& slab = keeper.memory().slabs()[0];
+    const SlabState now = keeper.state(0), before = keeper.previous(0);
+    for (const std::span<float> side : {slab.w[0], slab.w[1]}) {
+      if (side.data() == now.w.data()) std::copy(before.w.begin(), before.w.end(), side.begin());
+    }
+    std::vector<Digest> leaves;
+    for (int s : keeper.slabs()) leaves.push_back(keeper.state_leaf(s));
+    done.state_root = merkle_root(leaves);
+  };
+  EXPECT_EQ(run.run(), "");
+  EXPECT_TRUE(skipped);
+  EXPECT_TRUE(run.said("b fetches its outer state"));
+}
+
+TEST(Faults, TwoIslandsThatDisagreePause) {
+  Simulator run(quick(2));
+  run.on_work = [&](int island, KeeperStore&, WorkDone& done) {
+    const auto* apply = std::get_if<ApplyJob>(&done.job);
+    if (island == 1 && apply != nullptr && apply->order.round == 2) done.state_root = {};
+  };
+  EXPECT_FALSE(run.run_until([&] { return run.ledger().size() > 2; }, 30));
+  EXPECT_EQ(run.failure(), "");
+  EXPECT_TRUE(run.said("none has a majority"));
+}
+
+TEST(Faults, ValuesThatAreNotFiniteAreNotOffered) {
+  SimOptions options = quick();
+  options.faults_end_seconds = 0.6;
+  options.nan_rate = 0.2;
+  Simulator run(options);
+  EXPECT_EQ(run.run(), "");
+  EXPECT_TRUE(run.said("no contribution"));
+  EXPECT_TRUE(run.said("values are not finite"));
+}
+
+// A contributor whose facts are not finite (a broken encoder) is rejected by the gate and reset.
+TEST(Faults, GateRejectsContributionThatIsNotFinite) {
+  Simulator run(quick());
+  run.on_work = [&](int, KeeperStore&, WorkDone& done) {
+    const auto* measure = std::get_if<MeasureJob>(&done.job);
+    if (measure != nullptr && measure->island == "c" && measure->round == 2) {
+      done.facts.finite = false;
+    }
+  };
+  EXPECT_EQ(run.run(), "");
+  const RecordEntry* entry = run.ledger()[1].record.find("c");
+  ASSERT_NE(entry, nullptr);
+  EXPECT_EQ(entry->verdict, Verdict::kRejected);
+  EXPECT_TRUE(run.said("the gate refused"));
+}
+
+// Everything that was ever sent comes again later: old terms, rounds, attempts.
+TEST(Faults, ReplaysChangeNothing) {
+  Simulator run(quick());
+  std::vector<std::tuple<std::string, std::string, Message>> sent;
+  run.on_send = [&](const std::string& from, const std::string& to, Message& message) {
+    sent.emplace_back(from, to, message);
+    return true;
+  };
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 3; }, 60));
+  run.crash_coordinator(0.2);
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 4; }, 60));
+  const auto old = sent;
+  for (const auto& [from, to, message] : old) run.deliver(from, to, message);
+  EXPECT_EQ(run.run(), "");
+  EXPECT_EQ(run.ledger().size(), 5u);
+}
+
+TEST(Faults, FutureFencesAreNotActedOn) {
+  Simulator run(quick());
+  Fence fence;
+  run.on_send = [&](const std::string& from, const std::string&, Message& seen) {
+    if (from == kCoordinatorName) fence = seen.fence;
+    return true;
+  };
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 2; }, 60));
+  run.on_send = nullptr;
+  fence.term.epoch += 5;  // nobody promised it
+  fence.round = 3;
+  Record record = run.ledger()[1].record;
+  record.round = 3;
+  run.deliver(kCoordinatorName, "a", {fence, Commit{record, 0}});
+  fence.round = 13;
+  run.deliver(kCoordinatorName, "a", {fence, Open{0, 1, {"a"}}});
+  EXPECT_EQ(run.run(), "");
+  EXPECT_EQ(run.ledger().size(), 5u);
+}
+
+TEST(Faults, MessagesOfAnotherRunAreRefused) {
+  Simulator run(quick());
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 1; }, 60));
+  Message message;
+  message.fence.run = 12345;
+  message.body = Contrib{0, 0, {}, net::Buffer::take(std::string("x"))};
+  run.deliver("b", "a", message);
+  EXPECT_TRUE(run.said("another run or model"));
+  EXPECT_EQ(run.run(), "");
+}
+
+TEST(Faults, HandshakeNamesWhatDiffers) {
+  skarv::Run run;
+  run.model.vocabulary = 16;
+  run.model.hidden = 4;
+  run.model.num_blocks = 2;
+  run.model.num_heads = 2;
+  run.model.num_kv_heads = 1;
+  run.model.head_dim = 2;
+  run.model.ffn = 8;
+  run.model.context = 8;
+  const SlabTable table(run.model, 1), other(run.model, 2);
+  const Handshake mine = Handshake::of(run, table).value();
+  EXPECT_TRUE(mine.check(mine.hello(""), "b").ok());
+  Hello hello = Handshake::of(run, other).value().hello("");
+  EXPECT_NE(mine.check(hello, "b").message().find("another model"), std::string::npos);
+  hello = mine.hello("");
+  hello.wire_version = 99;
+  EXPECT_NE(mine.check(hello, "b").message().find("wire version 99"), std::string::npos);
+  run.seed = 2;
+  hello = Handshake::of(run, table).value().hello("");
+  EXPECT_NE(mine.check(hello, "b").message().find("run settings"), std::string::npos);
+}
+
+TEST(Faults, AbsentIslandPausesCommitsAndIsNamed) {
+  Simulator run(quick(2));
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 1; }, 60));
+  run.crash_island(1, true, 20);
+  const size_t before = run.ledger().size();
+  run.run_until([] { return false; }, 15);
+  EXPECT_LE(run.ledger().size(), before + 1);
+  EXPECT_TRUE(run.said("of b"));
+  // The other one trains on, but not for ever (rule 12).
+  EXPECT_LE(run.steps_done(0), 4 * (run.applied(0) + 3));
+  EXPECT_EQ(run.run(), "");
+}
+
+TEST(Faults, OneOfThreeMayStayAway) {
+  SimOptions options = quick(3);
+  Simulator run(options);
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 1; }, 60));
+  run.crash_island(2, true, 60);
+  EXPECT_TRUE(run.run_until([&] { return run.ledger().size() == 5; }, 40));
+  EXPECT_EQ(run.run(), "");  // it comes back and catches up
+}
+
+TEST(Faults, IslandWithoutMemoryRebuildsFromPayloads) {
+  Simulator run(quick(3));
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 3; }, 60));
+  run.crash_island(0, false, 0.2);
+  EXPECT_EQ(run.run(), "");
+  EXPECT_FALSE(run.said("fetches its outer state"));
+}
+
+TEST(Faults, SilentCoordinatorLetsIslandsTrainAheadAndSaysSo) {
+  Simulator run(quick(2));
+  ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 2; }, 60));
+  run.crash_coordinator(10);
+  run.run_until([] { return false; }, 8);
+  EXPECT_TRUE(run.said("no word from the coordinator"));
+  EXPECT_EQ(run.run(), "");
+}
+
+}  // namespace
+}  // namespace skarv::wan
