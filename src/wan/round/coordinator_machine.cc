@@ -261,7 +261,10 @@ uint32_t CoordinatorMachine::awaits_from(const std::string& island) const {
   if (!round_) return awaits;
   if (round_->state() == State::kOpen) {
     const Offer* offer = round_->offer_of(island);
-    if (offer == nullptr || offer->declined) awaits |= kAwaitsOffer;
+    if (offer == nullptr || offer->declined ||
+        offer->contribution.generation < member.generation) {
+      awaits |= kAwaitsOffer;
+    }
     if (round_->owes_have(island)) awaits |= kAwaitsHave;
   }
   if (round_->owes_merged(island)) awaits |= kAwaitsMerged;

@@ -15,6 +15,9 @@ CoordinatorRound::CoordinatorRound(const SlabTable& table, const View& view, int
       slabs_(table.slabs_of_fragment(fragment_)) {}
 
 void CoordinatorRound::start_attempt(std::vector<std::string> mergers) {
+  // What the mergers hold may have changed since they told, when an island started anew between
+  // its offer and CLOSE: they tell again.
+  if (state_ == State::kClosed) held_.clear();
   ++attempt_;
   state_ = State::kOpen;
   mergers_ = std::move(mergers);

@@ -29,7 +29,8 @@ class CoordinatorRound {
   const std::vector<int>& slabs() const { return slabs_; }
   const std::vector<std::string>& mergers() const { return mergers_; }
 
-  // Offers and what mergers hold stay valid; merged bytes of the attempt before die (rule 4).
+  // Offers stay valid, and what mergers hold once they have told again; merged bytes of the attempt
+  // before die (rule 4).
   void start_attempt(std::vector<std::string> mergers);
 
   // --- open

@@ -281,6 +281,7 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Promis
   if (fence.term > promised_ || !(promise.view == view_)) {
     promised_ = fence.term;
     view_ = promise.view;
+    placed_round_ = -1;
     persist_promise();
     // Attempts are counted anew by each coordinator; contributions and bytes stay valid (rule 4).
     open_.reset();

@@ -142,7 +142,7 @@ class IslandMachine {
   // island_round.cc
   bool round_is_open() const;
   int64_t current() const { return applied_ + 1; }
-  std::vector<int> my_slabs(const std::vector<std::string>& mergers) const;
+  const std::vector<int>& my_slabs(const std::vector<std::string>& mergers);
   void consider_snapshot();
   void push_contribution(int slab);
   void frozen(const WorkDone& done, const FreezeJob& job);
@@ -214,6 +214,11 @@ class IslandMachine {
   int64_t snapshot_asked_ = 0, frozen_round_ = 0, snapshot_step_ = 0;
   std::map<int, Bytes> frozen_;
   std::optional<Offer> offer_;
+
+  // Slabs that this island merges, for one round and one set of mergers.
+  int64_t placed_round_ = -1;
+  std::vector<std::string> placed_mergers_;
+  std::vector<int> placed_slabs_;
 
   MergerDesk merger_;
   Fetcher fetcher_;

@@ -9,8 +9,12 @@ namespace skarv::wan {
 
 bool IslandMachine::round_is_open() const { return open_ && open_->fence.round == current(); }
 
-std::vector<int> IslandMachine::my_slabs(const std::vector<std::string>& mergers) const {
-  std::vector<int> slabs;
+const std::vector<int>& IslandMachine::my_slabs(const std::vector<std::string>& mergers) {
+  if (placed_round_ == current() && placed_mergers_ == mergers) return placed_slabs_;
+  placed_round_ = current();
+  placed_mergers_ = mergers;
+  std::vector<int>& slabs = placed_slabs_;
+  slabs.clear();
   for (int slab : table_.slabs_of_fragment(table_.fragment_of_round(current()))) {
     if (merger_of(slab, view_, mergers) == settings_.name) slabs.push_back(slab);
   }
@@ -26,7 +30,9 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Open& 
   const std::vector<std::string> before =
       same_round ? open_->message.mergers : std::vector<std::string>();
   open_ = {fence, open};
-  if (!same_round || fence.round != current()) return;
+  if (fence.round != current() || learner_) return;
+  for (const std::string& island : merger_.islands_of(current())) send_have(island);
+  if (!same_round) return;
   for (const auto& [slab, bytes] : frozen_) {
     if (merger_of(slab, view_, before) != merger_of(slab, view_, open.mergers)) {
       push_contribution(slab);
@@ -162,7 +168,7 @@ void IslandMachine::measured(const WorkDone& done, const MeasureJob& job) {
 }
 
 void IslandMachine::send_have(const std::string& island) {
-  const std::vector<int> slabs = my_slabs(open_->message.mergers);
+  const std::vector<int>& slabs = my_slabs(open_->message.mergers);
   if (slabs.empty()) return;
   std::optional<Have> have = merger_.have(current(), island, slabs);
   if (have) send(kCoordinatorName, current(), open_->fence.attempt, std::move(*have));
@@ -235,7 +241,7 @@ void IslandMachine::merged(const WorkDone& done, const MergeJob& job) {
 
 void IslandMachine::send_merged_facts() {
   if (!close_ || close_->fence.round != current() || learner_) return;
-  const std::vector<int> slabs = my_slabs(close_->message.mergers);
+  const std::vector<int>& slabs = my_slabs(close_->message.mergers);
   if (slabs.empty()) return;
   std::optional<MergedFacts> facts = merger_.merged(slabs, close_->message.delivered);
   if (facts) send(kCoordinatorName, current(), close_->fence.attempt, std::move(*facts));

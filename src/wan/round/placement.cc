@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-
-#include "base/digest.h"
+#include <cstdint>
 
 namespace skarv::wan {
 
@@ -26,11 +25,14 @@ uint64_t negative_log2(uint32_t value) {
   return (uint64_t{32} << 16) - ((static_cast<uint64_t>(exponent) << 16) + fraction);
 }
 
+// FNV-1a over the name, then the finalizer of splitmix64: it has to be even, not secret.
 uint32_t hash_of(int slab, const std::string& island) {
-  const Digest digest = Hasher().add("skarv merger").add_number<int32_t>(slab).add(island).finish();
-  uint32_t word;
-  std::memcpy(&word, digest.bytes.data(), sizeof word);
-  return word;
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const char letter : island) hash = (hash ^ static_cast<uint8_t>(letter)) * 0x100000001b3u;
+  hash += static_cast<uint64_t>(slab + 1) * 0x9e3779b97f4a7c15u;
+  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
+  hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
+  return static_cast<uint32_t>((hash ^ (hash >> 31)) >> 32);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace skarv::wan {
 
 // Name of the merger of `slab` among `mergers` (names of the view; unknown ones are ignored). Empty
-// when none is left. Equal on every machine: integers only, no libm.
+// when none is left. Equal on every machine: integers and one exact division, no libm.
 std::string merger_of(int slab, const View& view, const std::vector<std::string>& mergers);
 
 }  // namespace skarv::wan

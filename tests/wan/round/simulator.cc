@@ -435,13 +435,10 @@ void Simulator::act(int i, std::vector<IslandAction> actions) {
 // --- the toy trainer
 
 float Simulator::toy_gradient(float x, int64_t element, uint64_t sample) {
+  static const CounterRandom random(7, "noise");
   const float target = static_cast<float>((element * 37 + 11) % 101) / 101.0f;
-  const float noise =
-      static_cast<float>(
-          CounterRandom(7, "noise").at(sample * 4096 + static_cast<uint64_t>(element)) % 1000) /
-          5000.0f -
-      0.1f;
-  return x - target + noise;
+  const uint64_t word = random.at(sample * 4096 + static_cast<uint64_t>(element));
+  return x - target + static_cast<float>(word % 1000) / 5000.0f - 0.1f;
 }
 
 void Simulator::train(int i, uint64_t life) {
