@@ -30,6 +30,7 @@ Result<Run> read(const std::string& path) {
 Status run_probe(const Flags& flags) {
   SKARV_TRY(check_torch_version().status());
   SKARV_ASSIGN(Run run, read(flags.run));
+  SKARV_TRY(check_model(run.model, flags.run));
   SKARV_ASSIGN(Device device, open_device(flags.plugin, flags.options.chip));
   count_cpu_memory();
   SKARV_TRY(apply(Numerics{.num_threads = flags.num_threads}));

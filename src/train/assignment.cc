@@ -8,6 +8,7 @@ Result<std::shared_ptr<const Assignment>> Assignment::create(Run run, Plan plan,
                                                              Schedule schedule,
                                                              const std::string& island_name,
                                                              int rank) {
+  SKARV_TRY(check_model(run.model, "run of the agent"));
   const Island* found = plan.find_island(island_name);
   if (found == nullptr) return config_error(cat("the plan has no island ", island_name));
   const Island island = *found;

@@ -25,6 +25,14 @@ Status from_memory(std::span<const float> source, const at::Tensor& tensor) {
   return copy_from_host(std::as_bytes(source), tensor);
 }
 
+Status read_moments(SlabOptimizer& optimizer, const handoff::SharedMemory& memory, int parity) {
+  for (int slab : optimizer.owned()) {
+    SKARV_TRY(from_memory(memory.at(slab).exp_avg[parity], optimizer.exp_avg(slab)));
+    SKARV_TRY(from_memory(memory.at(slab).exp_avg_sq[parity], optimizer.exp_avg_sq(slab)));
+  }
+  return Status();
+}
+
 double squared_sum(std::span<const float> values, std::span<const float> minus) {
   double sum = 0;
   for (size_t i = 0; i < values.size(); ++i) {
@@ -89,18 +97,21 @@ Status write_inner(const SlabOptimizer& optimizer, const handoff::SharedMemory& 
 }
 
 Status read_inner(SlabOptimizer& optimizer, const handoff::SharedMemory& memory, int parity) {
+  SKARV_TRY(read_moments(optimizer, memory, parity));
   for (int slab : optimizer.owned()) {
-    const handoff::SlabMemory& source = memory.at(slab);
-    SKARV_TRY(from_memory(source.x[parity], optimizer.master(slab)));
-    SKARV_TRY(from_memory(source.exp_avg[parity], optimizer.exp_avg(slab)));
-    SKARV_TRY(from_memory(source.exp_avg_sq[parity], optimizer.exp_avg_sq(slab)));
+    SKARV_TRY(from_memory(memory.at(slab).x[parity], optimizer.master(slab)));
     SKARV_TRY(optimizer.publish(slab));
   }
   return Status();
 }
 
-Status read_outer(SlabOptimizer& optimizer, const handoff::SharedMemory& memory) {
-  SKARV_TRY(optimizer.reset_moments());
+Status read_outer(SlabOptimizer& optimizer, const handoff::SharedMemory& memory,
+                  int moments_parity) {
+  if (moments_parity < 0) {
+    SKARV_TRY(optimizer.reset_moments());
+  } else {
+    SKARV_TRY(read_moments(optimizer, memory, moments_parity));
+  }
   return apply_outer(optimizer, optimizer.owned(), memory, handoff::Verdict::kReset, 0);
 }
 

@@ -26,8 +26,9 @@ Result<double> write_gradients(const SlabOptimizer& optimizer, const std::vector
 // x and moments of all owned slabs to and from inner snapshot `parity`; bit-equal.
 Status write_inner(const SlabOptimizer& optimizer, const handoff::SharedMemory& memory, int parity);
 Status read_inner(SlabOptimizer& optimizer, const handoff::SharedMemory& memory, int parity);
-// x = w_now, zero moments.
-Status read_outer(SlabOptimizer& optimizer, const handoff::SharedMemory& memory);
+// x = w_now; moments of inner snapshot `moments_parity`, or zero where that is -1.
+Status read_outer(SlabOptimizer& optimizer, const handoff::SharedMemory& memory,
+                  int moments_parity);
 
 // Included: x = alpha x + (1 - alpha) w_now. Excluded: x += w_now - w_before. Reset: x = w_now.
 Status apply_outer(SlabOptimizer& optimizer, const std::vector<int>& slabs,

@@ -98,11 +98,14 @@ Status Trainer::gather(int fragment) {
 Status Trainer::load(const handoff::Load& load) {
   progress_.begin("load weights");
   if (!membership_.edges) return bug("load before the island is connected");
+  for (int parity : {load.parity, load.moments_parity}) {
+    if (parity < -1 || parity > 1) return bug(cat("inner snapshot ", parity));
+  }
   if (load.from_inner) {
-    if (load.parity != 0 && load.parity != 1) return bug(cat("inner snapshot ", load.parity));
+    if (load.parity < 0) return bug("a load from an inner snapshot names none");
     SKARV_TRY(read_inner(optimizer_, memory_, load.parity));
   } else {
-    SKARV_TRY(read_outer(optimizer_, memory_));
+    SKARV_TRY(read_outer(optimizer_, memory_, load.moments_parity));
   }
   SKARV_TRY(gather(-1));
   progress_.end();

@@ -34,8 +34,8 @@ struct WorkerEnd {
   std::optional<handoff::SharedMemory> memory;  // what was held when the agent went
 };
 
-// `kept`: memory of an earlier session, sent along with the hello. Error: what the agent was told in
-// Failed.
+// `kept`: memory of an earlier session, sent along with the hello. Error: what the agent was told
+// in Failed.
 Result<WorkerEnd> run_worker(handoff::Channel channel, const WorkerOptions& options,
                              std::optional<handoff::SharedMemory> kept = std::nullopt);
 
