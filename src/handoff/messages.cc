@@ -28,7 +28,8 @@ void visit_fields(V& v, M& m) {
   } else if constexpr (std::is_same_v<T, Ready>) {
     v("incarnation", m.incarnation), v("base_bytes", m.base_bytes);
   } else if constexpr (std::is_same_v<T, Load>) {
-    v("from_inner", m.from_inner), v("parity", m.parity), v("step", m.step);
+    v("from_inner", m.from_inner), v("parity", m.parity);
+    v("moments_parity", m.moments_parity), v("step", m.step);
   } else if constexpr (std::is_same_v<T, Loaded>) {
     v("step", m.step);
   } else if constexpr (std::is_same_v<T, ApplyOrder>) {

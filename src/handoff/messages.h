@@ -75,7 +75,8 @@ struct Ready {
 struct Load {
   bool from_inner = false;
   int parity = 0;
-  int64_t step = 0;  // the next step to run
+  int moments_parity = -1;  // not from_inner: moments of this inner snapshot after all
+  int64_t step = 0;         // the next step to run
 };
 struct Loaded {
   int64_t step = 0;

@@ -29,6 +29,13 @@ struct Assignment {
   const std::string& device() const { return ownership.devices[rank]; }
   const std::vector<Action>& actions() const { return schedule.actions[rank]; }
   int64_t tokens_per_step() const { return island.samples() * run.model.context; }
+  // Of token losses: gradients of the mean over the island; in gradient mode of the sum, which the
+  // islands' keepers divide by all tokens (protocol.md, rule 13).
+  double gradient_scale() const {
+    return run.exchange.mode == ExchangeMode::kGradient
+               ? 1.0
+               : 1.0 / static_cast<double>(tokens_per_step());
+  }
   bool is_local(int pipeline, int stage) const;  // the stage exists and is this rank's
 
   Run run;

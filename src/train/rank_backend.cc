@@ -157,8 +157,7 @@ Status RankBackend::run_forward(const Action& action) {
     SKARV_ASSIGN(input.activation_btc, take(inputs_, action, "input"));
   }
   SKARV_ASSIGN(at::Tensor output,
-               module.forward(action.microbatch, input,
-                              1.0 / static_cast<double>(assignment_.tokens_per_step())));
+               module.forward(action.microbatch, input, assignment_.gradient_scale()));
   if (module.has_head()) {
     losses_.push_back(output);
     loss_tokens_ += input.targets_bt.numel();

@@ -40,7 +40,7 @@ TEST(MessagesTest, EveryKindSurvivesTheRoundTrip) {
                                          Listening{"127.0.0.1:9"},
                                          Connect{2, {"x", "y"}, {"cpu", "toy"}, "store"},
                                          Ready{2, 5},
-                                         Load{true, 1, 9},
+                                         Load{true, 1, -1, 9},
                                          Loaded{9},
                                          step,
                                          Apply{{3, -1, Verdict::kReset, 0.25}},

@@ -1,0 +1,457 @@
+#include "agent.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "interrupt.h"
+#include "plan/schedule/builder.h"
+
+namespace skarv {
+
+namespace {
+
+constexpr size_t kLatestSteps = 32;
+constexpr auto kTell = std::chrono::seconds(1);
+constexpr auto kStopLimit = std::chrono::seconds(10);
+
+double mean(const std::deque<double>& values) {
+  return values.empty() ? 0
+                        : std::accumulate(values.begin(), values.end(), 0.0) /
+                              static_cast<double>(values.size());
+}
+
+double median(std::deque<double> values) {
+  if (values.empty()) return 0;
+  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
+void keep_latest(std::deque<double>& values, double value) {
+  values.push_back(value);
+  if (values.size() > kLatestSteps) values.pop_front();
+}
+
+}  // namespace
+
+Agent::Agent(AgentOptions options) : options_(std::move(options)), events_(options_.island) {}
+
+Agent::~Agent() {
+  if (service_) service_->stop();
+  if (saving_.joinable()) saving_.join();
+}
+
+void Agent::put(std::function<void()> note) {
+  {
+    const std::lock_guard lock(mutex_);
+    inbox_.push_back(std::move(note));
+  }
+  if (group_) group_->wake();
+}
+
+Status Agent::prepare() {
+  SKARV_TRY(make_directories(options_.folder));
+  SKARV_TRY(events_.open(options_.folder / "events.jsonl"));
+  const Job& job = options_.job;
+  island_ = job.plan.find_island(options_.island);
+  if (island_ == nullptr) {
+    std::vector<std::string> names;
+    for (const Island& island : job.plan.islands) names.push_back(island.name);
+    return config_error(
+               cat("the plan has no island '", options_.island, "'; it has ", join(names, ", ")))
+        .with_hint("nearest: " + nearest_name(options_.island, names));
+  }
+  SKARV_ASSIGN(const std::vector<DeviceInfo> all, expand_devices(job.cluster));
+  for (const std::string& name : island_->devices()) {
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const DeviceInfo& device) { return device.name == name; });
+    if (found == all.end()) return config_error("no such device in the cluster: " + name);
+    devices_.push_back(*found);
+  }
+  for (const DeviceInfo& device : devices_) {
+    if (device.site == devices_[0].site && device.host == devices_[0].host) continue;
+    return config_error(cat("island ", island_->name, " spans the hosts ", devices_[0].site, "/",
+                            devices_[0].host, " and ", device.site, "/", device.host,
+                            "; an agent drives the devices of one host"))
+        .with_hint("plan one island a host");
+  }
+  table_ = std::make_unique<SlabTable>(job.run.model, job.run.exchange.num_fragments);
+  ownership_ = ownership_of(*island_, job.plan, *table_);
+
+  DirectorSettings settings;
+  settings.mode = job.run.exchange.mode;
+  settings.total_steps = job.run.steps;
+  settings.steps_per_round = job.run.steps_per_round();
+  settings.last_round = job.run.steps / settings.steps_per_round;
+  settings.overlap_steps = job.run.exchange.overlap_steps;
+  settings.samples_per_step = island_->samples();
+  settings.num_workers = static_cast<int>(devices_.size());
+  settings.patience = from_seconds(job.run.exchange.detection_seconds);
+  director_ = std::make_unique<Director>(settings);
+
+  progress_.island = island_->name;
+  if (auto before = read_progress(options_.folder / "report.json"); before.ok()) {
+    progress_ = std::move(*before);
+    seconds_before_ = progress_.seconds;
+  }
+  ++progress_.agent_starts;
+  progress_.devices.resize(devices_.size());
+  for (size_t rank = 0; rank < devices_.size(); ++rank) {
+    DeviceProgress& device = progress_.devices[rank];
+    device.device = devices_[rank].name;
+    device.chip = devices_[rank].chip.name;
+    device.pace = devices_[rank].pace;
+  }
+  return Status();
+}
+
+Status Agent::open_workers() {
+  const Job& job = options_.job;
+  SKARV_ASSIGN(const Schedule schedule, build_schedule(*island_, ownership_, *table_, job.run));
+  SKARV_TRY(check_schedule(schedule, *island_, ownership_));
+  WorkerGroupOptions options;
+  SKARV_ASSIGN(options.program, find_program("skarv-worker"));
+  options.folder = options_.folder / "workers";
+  options.silence_limit = from_seconds(std::max(10.0, 3 * job.run.exchange.detection_seconds));
+  Run run = job.run;
+  run.data.folder = options_.data;
+  for (const DeviceInfo& device : devices_) {
+    handoff::Assign assign;
+    assign.run = to_json(run);
+    assign.plan = to_json(job.plan);
+    assign.profile = to_json(job.profile);
+    assign.schedule = to_json(schedule);
+    assign.island = island_->name;
+    assign.chip = device.chip.name;
+    assign.maker = device.chip.maker;
+    assign.plugin = device.plugin;
+    assign.pace = device.pace;
+    assign.detection_seconds = job.run.exchange.detection_seconds;
+    if (options_.trace) assign.trace = (options_.folder / "trace").string();
+    options.devices.push_back(device.name);
+    options.assignments.push_back(std::move(assign));
+  }
+  SKARV_ASSIGN(group_, WorkerGroup::open(std::move(options), *table_, events_));
+  return Status();
+}
+
+void Agent::place_outer_weights() {
+  handoff::SharedMemory& memory = *group_->memory();
+  for (const auto& slab : keeper_->memory().slabs()) {
+    memory.place_w(slab.slab, keeper_->memory().offset_of(slab.w[0].data()),
+                   keeper_->memory().offset_of(slab.w[1].data()));
+  }
+  note_current_sides();
+}
+
+void Agent::note_current_sides() {
+  for (const auto& slab : keeper_->memory().slabs()) {
+    const bool second = keeper_->state(slab.slab).w.data() == slab.w[1].data();
+    group_->memory()->set_current_w(slab.slab, second ? 1 : 0);
+  }
+}
+
+Status Agent::open_keeper() {
+  const Run& run = options_.job.run;
+  KeeperSettings settings;
+  for (int slab = 0; slab < table_->size(); ++slab) settings.slabs.push_back(slab);
+  settings.upload = run.exchange.upload;
+  settings.download = run.exchange.download;
+  settings.exact = run.exchange.mode == ExchangeMode::kGradient;
+  settings.residual_decay = static_cast<float>(run.exchange.residual_decay);
+
+  auto& memory = group_->memory();
+  const bool survived = memory.has_value();
+  if (!survived) {
+    SKARV_ASSIGN(memory, handoff::SharedMemory::create(*table_, settings.slabs,
+                                                       KeeperMemory::bytes_for(*table_, settings)));
+  }
+  SKARV_ASSIGN(KeeperMemory region,
+               KeeperMemory::adopt(memory->keeper_region(), *table_, settings));
+  keeper_ = std::make_unique<KeeperStore>(*table_, std::move(region));
+  start_ = {};
+  if (survived) {
+    const auto words = memory->agent_words();
+    start_ = {static_cast<int>(words[0]) - 1, words[1]};
+    events_.write("memory_kept", {{"step", start_.step}});
+  } else if (auto loaded = load_checkpoint(options_.folder, run, *table_, *keeper_, *memory);
+             loaded.ok()) {
+    start_ = *loaded;
+    events_.write("checkpoint_loaded", {{"step", start_.step}});
+  } else if (loaded.status().code() != Code::kNotFound) {
+    return loaded.status();
+  }
+  std::vector<float> initial;
+  for (int slab = 0; slab < table_->size(); ++slab) {
+    if (keeper_->version(slab) != kNoVersion) continue;
+    initial.resize(static_cast<size_t>((*table_)[slab].size()));
+    initial_values(table_->tensor_of(slab), run.seed, (*table_)[slab].begin, initial);
+    SKARV_TRY(keeper_->initialize(slab, initial));
+  }
+  if (settings.exact) start_ = {-1, keeper_->version(0)};
+  place_outer_weights();
+  return Status();
+}
+
+Status Agent::open_service() {
+  wan::IslandOptions options;
+  options.name = island_->name;
+  options.run = options_.job.run;
+  options.last_round = options_.job.run.steps / options_.job.run.steps_per_round();
+  options.folder = options_.folder / "keeper";
+  options.listen = options_.listen;
+  options.advertise = options_.advertise;
+  options.coordinator = options_.coordinator;
+  options.routes = options_.routes;
+  options.transport = options_.transport;
+  options.net = options_.net;
+  options.step = start_.step;
+
+  wan::Trainer trainer;
+  trainer.take_snapshot = [this](const wan::TakeSnapshot& wanted) {
+    put([this, wanted] { director_->take_snapshot(wanted); });
+  };
+  trainer.apply_local = [this](const wan::ApplyLocal& wanted) {
+    put([this, wanted] {
+      note_current_sides();
+      director_->apply_local(wanted);
+    });
+  };
+  trainer.step_limit = [this](int64_t steps) {
+    put([this, steps] { director_->set_limit(steps); });
+  };
+  trainer.leased = [this](const std::vector<SampleRange>& ranges) {
+    put([this, ranges] { director_->add_samples(ranges); });
+  };
+  trainer.say = [this](const std::string& text) { put([this, text] { said_ = text; }); };
+  trainer.snapshot = [this](int64_t, int slab) -> Result<std::span<const float>> {
+    return std::span<const float>(group_->memory()->at(slab).snapshot);
+  };
+  service_ = std::make_unique<wan::IslandService>(std::move(options), *keeper_, *table_,
+                                                  std::move(trainer), events_);
+  return service_->start();
+}
+
+Status Agent::bring_up(const handoff::Load& load) {
+  note_current_sides();
+  const int64_t before = group_->num_restarts();
+  SKARV_TRY(group_->bring_up(load));
+  progress_.worker_restarts += group_->num_restarts() - before;
+  return Status();
+}
+
+Status Agent::run() {
+  SKARV_TRY(prepare());
+  SKARV_TRY(open_workers());
+  SKARV_TRY(open_keeper());
+  director_->start_from({false, 0, start_.step}, keeper_->version(0));
+  handoff::Load load;
+  load.step = start_.step;
+  load.moments_parity = start_.parity;
+  SKARV_TRY(bring_up(load));
+  SKARV_TRY(open_service());
+  const Status status = loop();
+  service_->stop();
+  if (saving_.joinable()) saving_.join();
+  tell(true);
+  events_.write("end", {{"status", status.to_string()}});
+  if (status.ok()) group_->stop(Clock::real().now() + kStopLimit);
+  return status;
+}
+
+void Agent::drain_inbox() {
+  std::deque<std::function<void()>> notes;
+  {
+    const std::lock_guard lock(mutex_);
+    notes.swap(inbox_);
+  }
+  for (const auto& note : notes) note();
+}
+
+void Agent::drain_notices() {
+  while (auto notice = director_->take_notice()) {
+    if (const auto* ready = std::get_if<Director::SnapshotReady>(&*notice)) {
+      service_->snapshot_ready(ready->round, ready->step);
+    } else if (const auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
+      service_->local_applied(applied->token);
+    } else if (const auto* need = std::get_if<Director::NeedSamples>(&*notice)) {
+      service_->request_lease(need->count);
+    } else if (const auto* finished = std::get_if<Director::StepFinished>(&*notice)) {
+      note_step(*finished);
+      const int64_t samples = island_->samples();
+      service_->step_done(finished->steps_done, samples * options_.job.run.model.context,
+                          finished->samples);
+    } else {
+      reset_wanted_ = true;
+    }
+  }
+}
+
+void Agent::note_step(const Director::StepFinished& finished) {
+  double loss = 0, seconds = 0;
+  int64_t tokens = 0;
+  bool skipped = false;
+  for (size_t rank = 0; rank < finished.workers.size(); ++rank) {
+    const handoff::StepDone& done = finished.workers[rank];
+    DeviceProgress& device = progress_.devices[rank];
+    device.tokens += done.work_tokens;
+    device.busy_seconds += done.busy_seconds;
+    device.wait_seconds += done.wait_seconds;
+    device.missed_slots += done.missed_slots;
+    device.bytes_sent += done.bytes_sent;
+    device.peak_bytes = std::max(device.peak_bytes, done.peak_bytes);
+    loss += done.loss_sum;
+    tokens += done.tokens;
+    seconds = std::max(seconds, done.seconds);
+    skipped = skipped || done.skipped;
+  }
+  progress_.steps = finished.steps_done;
+  progress_.tokens += tokens;
+  progress_.num_skipped += skipped;
+  keep_latest(step_seconds_, seconds);
+  if (tokens > 0) keep_latest(losses_, loss / static_cast<double>(tokens));
+  const auto& stable = director_->stable();
+  if (stable.from_inner) {
+    const auto words = group_->memory()->agent_words();
+    words[0] = stable.parity + 1;
+    words[1] = stable.step;
+  }
+  const double shown = tokens > 0 ? loss / static_cast<double>(tokens) : 0;
+  events_.write("step", {{"steps", finished.steps_done},
+                         {"loss", std::isfinite(shown) ? Json(shown) : Json("not finite")},
+                         {"seconds", seconds},
+                         {"tokens", tokens},
+                         {"skipped", skipped}});
+}
+
+Status Agent::handle(const WorkerGroup::Event& event) {
+  if (const auto* spoke = std::get_if<WorkerGroup::Spoke>(&event)) {
+    director_->heard(spoke->rank, spoke->message);
+    return Status();
+  }
+  if (const auto* lost = std::get_if<WorkerGroup::Lost>(&event)) {
+    events_.write("worker_lost", {{"device", group_->device(lost->rank)}, {"why", lost->why}});
+    said_ = cat("lost the worker of ", group_->device(lost->rank), ": ", lost->why);
+    SKARV_TRY(bring_up(director_->roll_back()));
+    said_.clear();
+  }
+  return Status();
+}
+
+void Agent::consider_checkpoint(bool last) {
+  const auto& stable = director_->stable();
+  if (!saving_done_) return;
+  if (saving_.joinable()) {
+    saving_.join();
+    director_->protect(-1);
+    if (saved_.ok()) {
+      service_->checkpointed(saved_round_);
+    } else {
+      said_ = saved_.to_string();
+      events_.write("checkpoint_failed", {{"why", saved_.to_string()}});
+    }
+  }
+  const int64_t every = options_.job.run.checkpoint_every_rounds;
+  const int64_t applied = service_->status().applied;
+  const bool due = last || (every > 0 && applied >= saved_round_ + every);
+  if (!due ||
+      (!last && !stable.from_inner && options_.job.run.exchange.mode == ExchangeMode::kLocal)) {
+    return;
+  }
+  auto outer = std::make_shared<OuterCopy>(OuterCopy::of(*keeper_, *table_));
+  saved_round_ = outer->round;
+  InnerState inner{stable.from_inner ? stable.parity : -1, stable.step};
+  if (last) inner.step = director_->steps_done();
+  director_->protect(inner.parity);
+  saving_done_ = false;
+  saving_ = std::thread([this, outer, inner] {
+    const auto saved = save_checkpoint(options_.folder, options_.job.run, *table_, *outer,
+                                       *group_->memory(), inner);
+    saved_ = saved.status();
+    saving_done_ = true;
+  });
+}
+
+void Agent::tell(bool last) {
+  const Time now = Clock::real().now();
+  if (!last && now - told_ < kTell) return;
+  told_ = now;
+  if (service_) {
+    const wan::IslandStatus status = service_->status();
+    progress_.rounds = status.applied;
+    progress_.wan_sent = status.wan_sent;
+    progress_.wan_received = status.wan_received;
+    progress_.state_digest = status.state_root.hex();
+  }
+  if (last && keeper_) {
+    // From memory, now: what this site really holds.
+    std::vector<Digest> leaves;
+    for (int slab = 0; slab < table_->size(); ++slab) leaves.push_back(keeper_->state_leaf(slab));
+    progress_.state_digest = merkle_root(leaves).hex();
+  }
+  if (training_since_) progress_.seconds = seconds_before_ + to_seconds(now - *training_since_);
+  progress_.step_seconds = median(step_seconds_);
+  progress_.loss = mean(losses_);
+  progress_.awaits = !said_.empty() ? said_ : idle_since_ ? director_->waiting_for() : "";
+  if (const Status status = write_progress(progress_, options_.folder / "report.json");
+      !status.ok()) {
+    events_.write("report_failed", {{"why", status.to_string()}});
+  }
+}
+
+Status Agent::loop() {
+  while (true) {
+    drain_inbox();
+    drain_notices();
+    if (reset_wanted_) {
+      reset_wanted_ = false;
+      SKARV_TRY(bring_up(director_->reset()));
+      continue;
+    }
+    while (auto order = director_->next_order(Clock::real().now())) {
+      if (!training_since_) training_since_ = Clock::real().now();
+      said_.clear();
+      group_->send(*order);
+    }
+    if (auto apply = director_->take_apply()) group_->send(*apply);
+    drain_notices();
+
+    const Time now = Clock::real().now();
+    const bool idle = director_->idle() && !director_->finished() && training_since_.has_value();
+    if (idle && !idle_since_) idle_since_ = now;
+    if (!idle && idle_since_) {
+      progress_.outer_wait_seconds += to_seconds(now - *idle_since_);
+      idle_since_.reset();
+    }
+    SKARV_TRY(service_->failure());
+    const bool over = director_->finished() && service_->status().finished;
+    if (over || director_->stopped()) break;
+    if (num_interrupts() > 0) director_->stop_at_boundary();
+    if (num_interrupts() > 1) {
+      return Status(Code::kCancelled, Scope::kRun, "interrupted twice: stopped at once");
+    }
+    consider_checkpoint(false);
+    tell(false);
+    SKARV_ASSIGN(const auto event, group_->next(now + std::chrono::milliseconds(100)));
+    if (event) SKARV_TRY(handle(*event));
+  }
+  const bool finished = director_->finished();
+  if (saving_.joinable()) {
+    while (!saving_done_)
+      Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(5));
+  }
+  consider_checkpoint(true);
+  if (saving_.joinable()) saving_.join();
+  SKARV_TRY(saved_.wrap("the last checkpoint"));
+  if (!finished) {
+    return Status(Code::kCancelled, Scope::kRun,
+                  cat("stopped at step ", director_->steps_done(), "; everything is saved"))
+        .with_hint("go on with --resume");
+  }
+  return Status();
+}
+
+}  // namespace skarv

@@ -1,0 +1,94 @@
+// skarv coordinator: one a run; may be killed and started again at any moment.
+#include "wan/coordinator.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/text.h"
+#include "inputs.h"
+#include "interrupt.h"
+#include "network.h"
+#include "verb.h"
+
+namespace skarv {
+
+namespace {
+
+// Islands hear of the end from the last heartbeats.
+constexpr auto kFarewell = std::chrono::seconds(3);
+
+struct CoordinatorFlags {
+  std::string job, folder, listen = "0.0.0.0:7700";
+  NetworkFlags network;
+};
+
+// Uplink of an island's site for the share of merging that it gets.
+double uplink_of(const Cluster& cluster, const std::string& island) {
+  double uplink = 0;
+  if (const Site* site = cluster.find_site(island); site != nullptr)
+    uplink = site->uplink_bandwidth;
+  for (const Link& link : cluster.links) {
+    if (link.from == island || link.to == island) uplink = std::max(uplink, link.bandwidth);
+  }
+  return uplink > 0 ? uplink : 1;
+}
+
+Status coordinate(const CoordinatorFlags& flags) {
+  SKARV_ASSIGN(const Job job, read_job(flags.job));
+  SKARV_ASSIGN(Network network, open_network(flags.network, job.run, "coordinator"));
+  wan::CoordinatorOptions options;
+  options.run = job.run;
+  for (const Island& island : job.plan.islands) {
+    options.view.islands.push_back({island.name, uplink_of(job.cluster, island.name)});
+  }
+  options.last_round = job.run.steps / job.run.steps_per_round();
+  options.folder = flags.folder;
+  options.listen = flags.listen;
+  options.transport = network.transport;
+  options.net = network.options;
+
+  watch_interrupts();
+  EventLog events("coordinator");
+  SKARV_TRY(make_directories(flags.folder));
+  SKARV_TRY(events.open(std::filesystem::path(flags.folder) / "events.jsonl"));
+  wan::Coordinator coordinator(std::move(options), events);
+  coordinator.on_say = [](const std::string& text) {
+    std::printf("%s\n", text.c_str());
+    std::fflush(stdout);
+  };
+  SKARV_TRY(coordinator.start());
+  std::printf("coordinator of run '%s' listens at %s\n", job.run.name.c_str(),
+              coordinator.address().c_str());
+  std::fflush(stdout);
+  while (num_interrupts() == 0 && !coordinator.finished()) {
+    SKARV_TRY(coordinator.failure());
+    Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(50));
+  }
+  if (coordinator.finished()) {
+    const Time until = Clock::real().now() + kFarewell;
+    while (num_interrupts() == 0 && Clock::real().now() < until) {
+      Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(50));
+    }
+    std::printf("the run is over\n");
+  }
+  coordinator.stop();
+  return Status();
+}
+
+}  // namespace
+
+void add_coordinator(CLI::App& app, VerbAction& action) {
+  auto flags = std::make_shared<CoordinatorFlags>();
+  CLI::App* verb = app.add_subcommand("coordinator", "lead a run: rounds, ledger, sample leases");
+  verb->add_option("--job", flags->job, "job.json that skarv train wrote")->required();
+  verb->add_option("--folder", flags->folder, "ledger and events; the same at a restart")
+      ->required();
+  verb->add_option("--listen", flags->listen, "address")->capture_default_str();
+  add_network_flags(*verb, flags->network);
+  verb->footer(
+      "Example: skarv coordinator --job job.json --folder coordinator --certs certs "
+      "--listen 0.0.0.0:7700");
+  verb->callback([flags, &action] { action = [flags] { return coordinate(*flags); }; });
+}
+
+}  // namespace skarv

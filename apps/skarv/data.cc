@@ -1,0 +1,85 @@
+// skarv data: a corpus becomes a tokenizer and token files.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/text.h"
+#include "data/prepare.h"
+#include "progress.h"
+#include "verb.h"
+
+namespace skarv {
+
+namespace {
+
+struct DataFlags {
+  DataOptions options;
+  std::string corpus, output, tokenizer;
+  double max_megabytes = 0;
+  bool json = false, quiet = false;
+};
+
+Status make_data(DataFlags flags) {
+  DataOptions options = flags.options;
+  options.corpus.path = flags.corpus;
+  options.output = flags.output;
+  options.tokenizer = flags.tokenizer;
+  options.corpus.max_bytes = static_cast<uint64_t>(flags.max_megabytes * 1e6);
+  Progress progress(flags.quiet || flags.json);
+  options.progress = [&](double fraction, const std::string& text) {
+    progress.update(fraction, text);
+  };
+  SKARV_ASSIGN(const DataReport report, prepare_data(options));
+  progress.finish();
+  if (flags.json) {
+    std::printf("%s\n", report.to_json().dump(2).c_str());
+    return Status();
+  }
+  std::printf("%s%s: %s of text in %llu files\n", flags.output.c_str(),
+              report.was_done ? " (was there already)" : "",
+              human_bytes(static_cast<double>(report.num_text_bytes)).c_str(),
+              static_cast<unsigned long long>(report.num_files));
+  std::printf("  tokenizer   byte-level BPE, %d tokens, %.2f bytes a token\n",
+              report.vocabulary_size,
+              static_cast<double>(report.num_text_bytes) /
+                  static_cast<double>(report.train.num_tokens + report.validation.num_tokens));
+  std::printf("  training    %s tokens in %s documents\n",
+              human_count(static_cast<double>(report.train.num_tokens)).c_str(),
+              human_count(static_cast<double>(report.train.num_documents)).c_str());
+  std::printf("  validation  %s tokens, held out; unigram loss %.3f nats\n",
+              human_count(static_cast<double>(report.validation.num_tokens)).c_str(),
+              report.unigram_nats);
+  if (report.num_replaced > 0) {
+    std::printf("  %llu invalid parts of UTF-8 were replaced\n",
+                static_cast<unsigned long long>(report.num_replaced));
+  }
+  return Status();
+}
+
+}  // namespace
+
+void add_data(CLI::App& app, VerbAction& action) {
+  auto flags = std::make_shared<DataFlags>();
+  CLI::App* verb = app.add_subcommand("data", "turn a corpus into a tokenizer and token files");
+  verb->add_option("corpus", flags->corpus, "a text file, a .jsonl file, or a folder")->required();
+  verb->add_option("--out", flags->output, "folder for tokenizer.json and token files")->required();
+  verb->add_option(
+      "--extension", flags->options.corpus.extensions,
+      "of the files to take from a folder, with its dot; default: all that look like text");
+  verb->add_option("--field", flags->options.corpus.text_field, "text field of .jsonl lines")
+      ->capture_default_str();
+  verb->add_option("--max-mb", flags->max_megabytes, "take at most so many megabytes of the corpus")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--vocabulary", flags->options.vocabulary_size, "tokens to learn")
+      ->check(CLI::Range(258, 1 << 20))
+      ->capture_default_str();
+  verb->add_option("--tokenizer", flags->tokenizer,
+                   "use this tokenizer.json instead of learning one");
+  verb->add_option("--validation", flags->options.validation_fraction, "part that is held out")
+      ->capture_default_str();
+  verb->add_flag("--json", flags->json, "print JSON");
+  verb->add_flag("--quiet", flags->quiet, "no progress");
+  verb->footer("Example: skarv data books/ --extension .txt --vocabulary 8192 --out data/books");
+  verb->callback([flags, &action] { action = [flags] { return make_data(*flags); }; });
+}
+
+}  // namespace skarv

@@ -1,0 +1,316 @@
+#include "director.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace skarv {
+
+namespace {
+
+handoff::Verdict verdict_of(wan::LocalVerdict verdict) {
+  switch (verdict) {
+    case wan::LocalVerdict::kIncluded:
+      return handoff::Verdict::kIncluded;
+    case wan::LocalVerdict::kExcluded:
+      return handoff::Verdict::kExcluded;
+    case wan::LocalVerdict::kReset:
+      return handoff::Verdict::kReset;
+  }
+  return handoff::Verdict::kReset;
+}
+
+handoff::ApplyOrder order_of(const wan::ApplyLocal& apply) {
+  return {apply.round, apply.fragment, verdict_of(apply.verdict), apply.alpha};
+}
+
+}  // namespace
+
+Director::Director(const DirectorSettings& settings) : settings_(settings) {}
+
+void Director::take_snapshot(const wan::TakeSnapshot& wanted) {
+  if (wanted.round > snapshot_round_) snapshot_wanted_ = wanted;
+}
+
+void Director::apply_local(const wan::ApplyLocal& wanted) {
+  if (wanted.fragment < 0) {
+    // Everything local is void: no order that was given before matters any more.
+    applies_.clear();
+    apply_ordered_ = wanted;
+    notices_.push_back(NeedReset{});
+    return;
+  }
+  if (exact()) {
+    apply_ordered_ = wanted;
+    applied_by_.clear();
+    exact_apply_ = handoff::Apply{order_of(wanted)};
+    return;
+  }
+  if (finished()) {
+    // Nothing is trained any more; the outer weights are what counts.
+    notices_.push_back(LocalApplied{wanted.token});
+    taken_round_ = wanted.round;
+    return;
+  }
+  applies_.push_back(wanted);
+}
+
+void Director::add_samples(const std::vector<SampleRange>& ranges) {
+  for (const SampleRange& range : ranges) {
+    samples_.push_back(range);
+    num_samples_ += range.size();
+  }
+  samples_asked_ = false;
+}
+
+bool Director::may_wait(Time now, const std::string& why) {
+  waiting_ = why;
+  if (!blocked_since_) blocked_since_ = now;
+  return now - *blocked_since_ < settings_.patience;
+}
+
+bool Director::takes_merged_weights(Time now, handoff::Step& order) {
+  if (!applies_.empty() && next_ >= applies_.front().not_before_step && !apply_ordered_) {
+    apply_ordered_ = applies_.front();
+    applies_.pop_front();
+    applied_by_.clear();
+    order.apply = order_of(*apply_ordered_);
+    taken_round_ = apply_ordered_->round;
+    return true;
+  }
+  const bool due =
+      snapshot_round_ > taken_round_ && next_ >= snapshot_step_ + settings_.overlap_steps;
+  if (!due || apply_ordered_) return true;
+  return !may_wait(now, cat("the merged weights of round ", snapshot_round_));
+}
+
+bool Director::takes_snapshot(Time now, handoff::Step& order) {
+  const int64_t steps_after = next_ + 1;
+  if (snapshot_wanted_ && steps_after >= snapshot_wanted_->not_before_step && !snapshot_) {
+    order.snapshot = handoff::SnapshotOrder{snapshot_wanted_->round, snapshot_wanted_->fragment};
+    snapshot_ = Snapshot{*snapshot_wanted_, steps_after, {}};
+    snapshot_round_ = snapshot_wanted_->round;
+    snapshot_step_ = steps_after;
+    snapshot_wanted_.reset();
+    return true;
+  }
+  const int64_t due_round = snapshot_round_ + 1;
+  const bool due = steps_after == due_round * settings_.steps_per_round;
+  if (!due) return true;
+  return !may_wait(now, cat("the coordinator to open round ", due_round));
+}
+
+bool Director::take_samples(handoff::Step& order) {
+  const uint64_t wanted = static_cast<uint64_t>(settings_.samples_per_step);
+  // In exact mode a step's samples are asked for when the step before is merged: then the islands
+  // together hold the same samples as one process would at this step.
+  const int64_t ahead = exact() ? 1 : std::max<int64_t>(2, settings_.steps_per_round);
+  const int64_t left = std::max<int64_t>(1, settings_.total_steps - next_);
+  const uint64_t stock = wanted * static_cast<uint64_t>(std::min(ahead, left));
+  if (num_samples_ < stock && !samples_asked_) {
+    samples_asked_ = true;
+    notices_.push_back(NeedSamples{stock - num_samples_});
+  }
+  if (num_samples_ < wanted) {
+    waiting_ = "samples from the coordinator";
+    return false;
+  }
+  uint64_t missing = wanted;
+  while (missing > 0) {
+    SampleRange& first = samples_.front();
+    const uint64_t count = std::min(missing, first.size());
+    order.samples.emplace_back(first.begin, first.begin + count);
+    first.begin += count;
+    missing -= count;
+    if (first.size() == 0) samples_.pop_front();
+  }
+  num_samples_ -= wanted;
+  return true;
+}
+
+std::optional<handoff::Step> Director::next_order(Time now) {
+  // One step runs, one waits at the workers; in exact mode a step has to be merged first.
+  if (next_ - done_ >= (exact() ? 1 : 2)) return std::nullopt;
+  if (!again_.empty()) {
+    handoff::Step order = again_.front();
+    again_.pop_front();
+    next_ = order.step + 1;
+    return order;
+  }
+  if (trained() || stop_ordered_) return std::nullopt;
+  if (next_ >= limit_) {
+    waiting_ = "the coordinator: as far ahead of the last round as it may go";
+    return std::nullopt;
+  }
+  handoff::Step order;
+  order.step = next_;
+  if (exact()) {
+    if (!take_samples(order)) return std::nullopt;
+    const int64_t round = next_ + 1;
+    order.exchange = handoff::SnapshotOrder{round, 0};
+    snapshot_ = Snapshot{{round, 0, 0}, round, {}};
+    snapshot_round_ = round;
+    if (stopping_) stop_ordered_ = true;
+  } else {
+    // Nothing is changed before it is sure that the step can be ordered.
+    const bool due_apply = !applies_.empty() && next_ >= applies_.front().not_before_step;
+    if (num_samples_ < static_cast<uint64_t>(settings_.samples_per_step)) {
+      take_samples(order);
+      return std::nullopt;
+    }
+    if (!due_apply && !takes_merged_weights(now, order)) return std::nullopt;
+    if (!takes_snapshot(now, order)) return std::nullopt;
+    if (due_apply) takes_merged_weights(now, order);
+    take_samples(order);
+    const bool quiet = !snapshot_ && applies_.empty() && snapshot_round_ == taken_round_;
+    if (stopping_ && quiet) stop_ordered_ = true;
+    const int parity = 1 - stable_.parity;
+    if ((order.snapshot || stop_ordered_) && coming_.step == stable_.step && parity != protected_) {
+      order.inner_snapshot = parity;
+      coming_ = {true, parity, next_ + 1};
+    }
+  }
+  blocked_since_.reset();
+  waiting_.clear();
+  ++next_;
+  since_stable_.push_back(order);
+  return order;
+}
+
+std::optional<handoff::Apply> Director::take_apply() { return std::exchange(exact_apply_, {}); }
+
+void Director::make_stable(const Stable& stable) {
+  stable_ = stable;
+  while (!since_stable_.empty() && since_stable_.front().step < stable.step) {
+    since_stable_.pop_front();
+  }
+}
+
+void Director::settle_stable() {
+  if (!coming_whole_ || done_ < coming_.step) return;
+  coming_whole_ = false;
+  make_stable(coming_);
+}
+
+void Director::finish_step() {
+  // Steps finish in order at every worker, so the lowest reported one is complete first.
+  while (!reports_.empty()) {
+    auto& [step, by_rank] = *reports_.begin();
+    if (!std::all_of(by_rank.begin(), by_rank.end(),
+                     [](const auto& one) { return one.has_value(); })) {
+      break;
+    }
+    StepFinished finished{step + 1, {}, {}};
+    for (const handoff::Step& order : since_stable_) {
+      if (order.step != step) continue;
+      for (const auto& [begin, end] : order.samples) finished.samples.push_back({begin, end});
+    }
+    for (auto& report : by_rank) finished.workers.push_back(*report);
+    done_ = step + 1;
+    notices_.push_back(std::move(finished));
+    reports_.erase(reports_.begin());
+    if (exact()) make_stable({false, 0, done_});
+  }
+  settle_stable();
+  if (!finished()) return;
+  for (const wan::ApplyLocal& apply : applies_) notices_.push_back(LocalApplied{apply.token});
+  applies_.clear();
+}
+
+void Director::heard(int rank, const handoff::Message& message) {
+  const auto num_workers = static_cast<size_t>(settings_.num_workers);
+  if (const auto* report = std::get_if<handoff::StepDone>(&message)) {
+    auto& by_rank = reports_[report->step];
+    by_rank.resize(num_workers);
+    by_rank[static_cast<size_t>(rank)] = *report;
+    finish_step();
+  } else if (const auto* snapshot = std::get_if<handoff::SnapshotDone>(&message)) {
+    if (!snapshot_ || snapshot_->wanted.round != snapshot->round) return;  // reported before a loss
+    snapshot_->done_by.insert(rank);
+    if (snapshot_->done_by.size() < num_workers) return;
+    notices_.push_back(SnapshotReady{snapshot_->wanted.round, snapshot_->step});
+    snapshot_.reset();
+  } else if (const auto* inner = std::get_if<handoff::InnerSnapshotDone>(&message)) {
+    if (inner->parity != coming_.parity || coming_.step == stable_.step) return;
+    coming_by_.insert(rank);
+    if (coming_by_.size() < num_workers) return;
+    coming_by_.clear();
+    coming_whole_ = true;
+    settle_stable();
+  } else if (const auto* applied = std::get_if<handoff::Applied>(&message)) {
+    if (!apply_ordered_ || apply_ordered_->round != applied->round) return;
+    applied_by_.insert(rank);
+    if (applied_by_.size() < num_workers) return;
+    notices_.push_back(LocalApplied{apply_ordered_->token});
+    taken_round_ = std::max(taken_round_, apply_ordered_->round);
+    apply_ordered_.reset();
+  }
+}
+
+std::optional<Director::Notice> Director::take_notice() {
+  if (notices_.empty()) return std::nullopt;
+  Notice notice = std::move(notices_.front());
+  notices_.pop_front();
+  return notice;
+}
+
+void Director::start_from(const Stable& stable, int64_t applied) {
+  stable_ = coming_ = stable;
+  next_ = done_ = stable.step;
+  snapshot_round_ = taken_round_ = applied;
+  snapshot_step_ = stable.step;
+}
+
+handoff::Load Director::roll_back() {
+  reports_.clear();
+  coming_by_.clear();
+  coming_whole_ = false;
+  coming_ = stable_;
+  applied_by_.clear();
+  if (snapshot_) snapshot_->done_by.clear();
+  if (exact() && apply_ordered_) {
+    // The keeper has made the step already; loading its weights is taking it.
+    notices_.push_back(LocalApplied{apply_ordered_->token});
+    taken_round_ = apply_ordered_->round;
+    make_stable({false, 0, apply_ordered_->round});
+    apply_ordered_.reset();
+    exact_apply_.reset();
+  }
+  again_ = since_stable_;
+  for (handoff::Step& order : again_) {
+    const bool reported =
+        !snapshot_ || !order.snapshot || snapshot_->wanted.round != order.snapshot->round;
+    if (reported) order.snapshot.reset();
+    if (order.inner_snapshot >= 0) coming_ = {true, order.inner_snapshot, order.step + 1};
+  }
+  next_ = done_ = stable_.step;
+  blocked_since_.reset();
+  return {stable_.from_inner, stable_.parity, -1, stable_.step};
+}
+
+handoff::Load Director::reset() {
+  const int64_t step = done_;
+  since_stable_.clear();
+  again_.clear();
+  reports_.clear();
+  coming_by_.clear();
+  coming_whole_ = false;
+  applied_by_.clear();
+  snapshot_.reset();
+  samples_.clear();
+  num_samples_ = 0;
+  samples_asked_ = false;
+  exact_apply_.reset();
+  if (apply_ordered_) {
+    notices_.push_back(LocalApplied{apply_ordered_->token});
+    snapshot_round_ = std::max(snapshot_round_, apply_ordered_->round);
+    taken_round_ = snapshot_round_;
+    apply_ordered_.reset();
+  }
+  next_ = step;
+  stable_ = coming_ = {false, 0, step};
+  blocked_since_.reset();
+  return {false, 0, -1, step};
+}
+
+}  // namespace skarv

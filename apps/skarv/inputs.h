@@ -1,0 +1,36 @@
+// What a person hands to several verbs, read and held against each other before anything starts.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "data/prepare.h"
+#include "spec/cluster.h"
+#include "spec/plan.h"
+#include "spec/profile.h"
+#include "spec/run.h"
+
+namespace skarv {
+
+struct RunInput {
+  Run run;  // vocabulary filled in from the data
+  DataReport data;
+};
+
+// Reads the run file and the data folder it names (`data_folder` wins, if given). Errors name the
+// file and the line, or the data folder and what to do.
+Result<RunInput> read_run_input(const std::filesystem::path& run_file,
+                                const std::string& data_folder = "");
+
+// Everything that the coordinator, the agents and the workers of one run share, as one document.
+struct Job {
+  Run run;
+  Cluster cluster;
+  Profile profile;
+  Plan plan;
+};
+Json to_json(const Job& job);
+Result<Job> job_from_json(const Json& json, const std::string& origin);
+Result<Job> read_job(const std::filesystem::path& path);
+
+}  // namespace skarv

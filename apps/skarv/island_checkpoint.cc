@@ -1,0 +1,131 @@
+#include "island_checkpoint.h"
+
+#include "base/text.h"
+#include "ckpt/checkpoint.h"
+
+namespace skarv {
+
+namespace {
+
+constexpr int kKeepLast = 2;
+
+// Sections, and where their values lie.
+constexpr char kOuterWeights[] = "outer.w", kOuterMomentum[] = "outer.m",
+               kOuterSecond[] = "outer.v", kOuterResidual[] = "outer.e";
+constexpr char kMoment[] = "exp_avg", kSecondMoment[] = "exp_avg_sq";
+
+std::filesystem::path root_of(const std::filesystem::path& folder) {
+  return folder / "checkpoints";
+}
+
+Piece piece_of(const SlabTable& table, int slab, const char* section) {
+  const TensorSpec& tensor = table.tensor_of(slab);
+  return {section, tensor.name, tensor.shape, table[slab].begin, table[slab].end};
+}
+
+}  // namespace
+
+OuterCopy OuterCopy::of(const KeeperStore& keeper, const SlabTable& table) {
+  OuterCopy copy;
+  copy.round = std::numeric_limits<int64_t>::max();
+  for (int slab = 0; slab < table.size(); ++slab) {
+    const SlabState state = keeper.state(slab);
+    const auto residual = keeper.residual(slab);
+    copy.slabs.push_back({state.version,
+                          keeper.state_leaf(slab),
+                          {state.w.begin(), state.w.end()},
+                          {state.m.begin(), state.m.end()},
+                          {state.v.begin(), state.v.end()},
+                          {residual.begin(), residual.end()}});
+    copy.round = std::min(copy.round, state.version);
+  }
+  return copy;
+}
+
+Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const Run& run,
+                                              const SlabTable& table, const OuterCopy& outer,
+                                              const handoff::SharedMemory& memory,
+                                              const InnerState& inner) {
+  const std::string name = cat("step-", inner.step);
+  SKARV_ASSIGN(const auto partial, begin_checkpoint(root_of(folder), name));
+  std::vector<Piece> pieces;
+  std::vector<std::span<const float>> values;
+  auto add = [&](int slab, const char* section, std::span<const float> array) {
+    if (array.empty()) return;
+    pieces.push_back(piece_of(table, slab, section));
+    values.push_back(array);
+  };
+  // A residual that is zero on this slab is zero in the file: a section covers all tensors.
+  bool any_residual = false;
+  for (const OuterCopy::Slab& slab : outer.slabs) any_residual |= !slab.residual.empty();
+  std::vector<std::vector<float>> zeros;
+  zeros.reserve(outer.slabs.size());
+  for (int slab = 0; slab < table.size(); ++slab) {
+    const OuterCopy::Slab& state = outer.slabs[static_cast<size_t>(slab)];
+    add(slab, kOuterWeights, state.w);
+    add(slab, kOuterMomentum, state.m);
+    add(slab, kOuterSecond, state.v);
+    if (any_residual && state.residual.empty()) {
+      add(slab, kOuterResidual, zeros.emplace_back(state.w.size(), 0.0f));
+    } else {
+      add(slab, kOuterResidual, state.residual);
+    }
+    if (inner.parity < 0) continue;
+    add(slab, kWeights, memory.at(slab).x[inner.parity]);
+    add(slab, kMoment, memory.at(slab).exp_avg[inner.parity]);
+    add(slab, kSecondMoment, memory.at(slab).exp_avg_sq[inner.parity]);
+  }
+  SKARV_ASSIGN(ShardWriter shard, ShardWriter::create(partial, "island", pieces));
+  for (const auto& array : values) SKARV_TRY(shard.append(array));
+  SKARV_ASSIGN(const Json written, shard.finish());
+
+  Json extra = {{"run", digest_of(run).hex()}, {"model", to_json(run.model)},
+                {"step", inner.step},          {"has_inner", inner.parity >= 0},
+                {"round", outer.round},        {"slabs", Json::array()}};
+  for (const OuterCopy::Slab& slab : outer.slabs) {
+    extra["slabs"].push_back({slab.version, slab.leaf.hex()});
+  }
+  return commit_checkpoint(root_of(folder), name, {written}, extra, kKeepLast);
+}
+
+Result<InnerState> load_checkpoint(const std::filesystem::path& folder, const Run& run,
+                                   const SlabTable& table, KeeperStore& keeper,
+                                   const handoff::SharedMemory& memory) {
+  SKARV_ASSIGN(const auto path, latest_checkpoint(root_of(folder)));
+  SKARV_ASSIGN(const CheckpointReader reader, CheckpointReader::open(path));
+  const Json& extra = reader.extra();
+  if (extra.value("run", "") != digest_of(run).hex()) {
+    return Status(Code::kFailedPrecondition, Scope::kConfig,
+                  "the checkpoint belongs to a run with other settings")
+        .at(path.string())
+        .with_hint("resume with the run file it was made with, or start in a new folder");
+  }
+  const Json& slabs = extra.at("slabs");
+  if (slabs.size() != static_cast<size_t>(table.size())) {
+    return Status(Code::kDataLoss, Scope::kRun, "its list of slabs does not fit the model")
+        .at(path.string());
+  }
+  const bool exact = keeper.memory().settings().exact;
+  const bool has_inner = extra.value("has_inner", false);
+  for (int slab = 0; slab < table.size(); ++slab) {
+    const std::string& name = table.tensor_of(slab).name;
+    const int64_t begin = table[slab].begin;
+    const size_t size = static_cast<size_t>(table[slab].size());
+    std::vector<float> w(size), m(size), v(exact ? size : 0);
+    SKARV_TRY(reader.read(kOuterWeights, name, begin, w));
+    SKARV_TRY(reader.read(kOuterMomentum, name, begin, m));
+    if (exact) SKARV_TRY(reader.read(kOuterSecond, name, begin, v));
+    SKARV_ASSIGN(const Digest leaf,
+                 Digest::parse(slabs[static_cast<size_t>(slab)].at(1).get<std::string>()));
+    const SlabState state{slabs[static_cast<size_t>(slab)].at(0).get<int64_t>(), w, m, v};
+    SKARV_TRY(keeper.install(slab, state, leaf, path.string()));
+    if (!has_inner) continue;
+    const handoff::SlabMemory& inner = memory.at(slab);
+    SKARV_TRY(reader.read(kWeights, name, begin, inner.x[0]));
+    SKARV_TRY(reader.read(kMoment, name, begin, inner.exp_avg[0]));
+    SKARV_TRY(reader.read(kSecondMoment, name, begin, inner.exp_avg_sq[0]));
+  }
+  return InnerState{has_inner ? 0 : -1, extra.value("step", int64_t{0})};
+}
+
+}  // namespace skarv

@@ -1,0 +1,71 @@
+// skarv join: the agent of one island, on the host of its devices.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "agent.h"
+#include "base/text.h"
+#include "interrupt.h"
+#include "network.h"
+#include "verb.h"
+
+namespace skarv {
+
+namespace {
+
+struct JoinFlags {
+  std::string job, island, folder, data, listen = "0.0.0.0:0", advertise, coordinator;
+  std::vector<std::string> routes;
+  NetworkFlags network;
+  bool trace = false;
+};
+
+Status join_run(const JoinFlags& flags) {
+  AgentOptions options;
+  SKARV_ASSIGN(options.job, read_job(flags.job));
+  SKARV_ASSIGN(const Network network, open_network(flags.network, options.job.run, flags.island));
+  options.island = flags.island;
+  options.folder = flags.folder;
+  options.data = flags.data.empty() ? options.job.run.data.folder : flags.data;
+  SKARV_TRY(load_data(options.data).status().wrap("--data " + options.data));
+  options.listen = flags.listen;
+  options.advertise = flags.advertise;
+  options.coordinator = flags.coordinator;
+  options.transport = network.transport;
+  options.net = network.options;
+  options.trace = flags.trace;
+  for (const std::string& route : flags.routes) {
+    const size_t equals = route.find('=');
+    if (equals == std::string::npos) {
+      return config_error("--route " + route + ": expected ISLAND=HOST:PORT");
+    }
+    options.routes[route.substr(0, equals)] = route.substr(equals + 1);
+  }
+  watch_interrupts();
+  Agent agent(std::move(options));
+  return agent.run();
+}
+
+}  // namespace
+
+void add_join(CLI::App& app, VerbAction& action) {
+  auto flags = std::make_shared<JoinFlags>();
+  CLI::App* verb = app.add_subcommand("join", "bring this host's devices into a run");
+  verb->add_option("--job", flags->job, "job.json that skarv train wrote")->required();
+  verb->add_option("--island", flags->island, "name of the island, as in the plan")->required();
+  verb->add_option("--folder", flags->folder, "state of this island; the same at a restart")
+      ->required();
+  verb->add_option("--coordinator", flags->coordinator, "its address")->required();
+  verb->add_option("--data", flags->data, "token files, instead of the run file's folder");
+  verb->add_option("--listen", flags->listen, "address for the other islands")
+      ->capture_default_str();
+  verb->add_option("--advertise", flags->advertise, "where others reach it, if not there");
+  verb->add_option("--route", flags->routes, "ISLAND=ADDRESS: reach that island there instead");
+  add_network_flags(*verb, flags->network);
+  verb->add_flag("--trace", flags->trace, "write a Perfetto trace of a step");
+  verb->footer(
+      "Example: skarv join --job job.json --island south --folder state --certs certs "
+      "--coordinator coord.example:7700");
+  verb->callback([flags, &action] { action = [flags] { return join_run(*flags); }; });
+}
+
+}  // namespace skarv

@@ -1,0 +1,39 @@
+#include "network.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/text.h"
+#include "net/certificate.h"
+
+namespace skarv {
+
+void add_network_flags(CLI::App& verb, NetworkFlags& flags) {
+  verb.add_option("--certs", flags.certs, "folder of skarv cert: ca.pem, token, own .pem and .key");
+  verb.add_flag("--plain", flags.plain, "no TLS; loopback addresses only");
+}
+
+Result<Network> open_network(const NetworkFlags& flags, const Run& run, const std::string& name) {
+  if (flags.certs.empty() == !flags.plain) {
+    return config_error("say how connections are secured: --certs FOLDER, or --plain on loopback")
+        .with_hint("make certificates with: skarv cert coordinator <island>...");
+  }
+  Network network;
+  network.options.run = run.name;
+  network.options.name = name;
+  network.options.detection_time = from_seconds(run.exchange.detection_seconds);
+  if (flags.plain) {
+    network.transport = net::make_tcp_transport();
+    network.options.token = run.name;  // plain runs stay on this machine
+    return network;
+  }
+  const std::filesystem::path folder = flags.certs;
+  std::string file = name;
+  std::replace(file.begin(), file.end(), '/', '_');
+  network.options.credentials =
+      net::Credentials{folder / "ca.pem", folder / (file + ".pem"), folder / (file + ".key")};
+  SKARV_ASSIGN(network.options.token, net::read_token(folder / "token"));
+  network.transport = net::make_tls_transport();
+  return network;
+}
+
+}  // namespace skarv

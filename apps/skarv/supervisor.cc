@@ -1,0 +1,280 @@
+#include "supervisor.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "net/certificate.h"
+#include "relay.h"
+
+namespace skarv {
+
+namespace {
+
+constexpr size_t kMaxStartsAMinute = 8;
+constexpr auto kStartLimit = std::chrono::seconds(20);
+
+// A port that was free a moment ago. Between here and the listener another program may take it;
+// then the listener says so and its supervisor tries anew.
+Result<std::string> free_address() {
+  const FileHandle socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return io_error("cannot find a free port", "127.0.0.1", errno);
+  }
+  return cat("127.0.0.1:", ntohs(address.sin_port));
+}
+
+// Each site has its own copy: sites share no files.
+Status copy_data(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::error_code error;
+  std::filesystem::create_directories(to, error);
+  for (const auto& entry : std::filesystem::directory_iterator(from, error)) {
+    if (!entry.is_regular_file()) continue;
+    const auto target = to / entry.path().filename();
+    if (std::filesystem::exists(target) &&
+        std::filesystem::file_size(target) == entry.file_size()) {
+      continue;
+    }
+    std::filesystem::copy_file(entry.path(), target,
+                               std::filesystem::copy_options::overwrite_existing, error);
+    if (error) break;
+    // The manifest vouches for times of change.
+    std::filesystem::last_write_time(target, entry.last_write_time(), error);
+  }
+  if (error) return io_error("cannot copy the data", to.string(), error.value());
+  return Status();
+}
+
+}  // namespace
+
+Supervisor::Supervisor(SupervisorOptions options)
+    : options_(std::move(options)), events_("supervisor") {}
+
+Supervisor::~Supervisor() { stop(std::chrono::seconds(0)); }
+
+std::filesystem::path Supervisor::island_folder(const std::string& island) const {
+  return options_.folder / island;
+}
+
+std::vector<std::string> Supervisor::security_flags() const {
+  if (options_.plain) return {"--plain"};
+  return {"--certs", (options_.folder / "certs").string()};
+}
+
+Status Supervisor::prepare_folders() {
+  SKARV_TRY(make_directories(options_.folder));
+  SKARV_TRY(events_.open(options_.folder / "events.jsonl"));
+  const std::string job = to_json(options_.job).dump(1) + "\n";
+  SKARV_TRY(make_directories(options_.folder / "coordinator"));
+  SKARV_TRY(write_file_atomic(options_.folder / "coordinator" / "job.json", job));
+  for (const Island& island : options_.job.plan.islands) {
+    SKARV_TRY(make_directories(island_folder(island.name)));
+    SKARV_TRY(write_file_atomic(island_folder(island.name) / "job.json", job));
+    SKARV_TRY(copy_data(options_.data, island_folder(island.name) / "data"));
+  }
+  const auto certs = options_.folder / "certs";
+  if (options_.plain || std::filesystem::exists(certs / "token")) return Status();
+  SKARV_TRY(net::make_authority(certs, options_.job.run.name));
+  SKARV_TRY(net::make_certificate(certs, "coordinator").status());
+  for (const Island& island : options_.job.plan.islands) {
+    SKARV_TRY(net::make_certificate(certs, island.name).status());
+  }
+  return net::make_token(certs);
+}
+
+Status Supervisor::start_relays() {
+  if (!options_.emulate_wan) return Status();
+  // The coordinator stands in the first island's site; the others reach it over their link.
+  const auto& islands = options_.job.plan.islands;
+  const std::string& home = islands.front().name;
+  for (size_t i = 0; i < islands.size(); ++i) {
+    for (size_t j = i + 1; j < islands.size(); ++j) {
+      const std::string &a = islands[i].name, &b = islands[j].name;
+      const Link* link = options_.job.cluster.find_link(a, b);
+      if (link == nullptr) {
+        return config_error(cat("no link between ", a, " and ", b, " in the cluster file"))
+            .with_hint("add a [[link]], or run without --emulate-wan");
+      }
+      // The larger name dials the smaller one, so that is the way that needs a road; the first
+      // island of the pair also leads to the coordinator where it lives there.
+      std::vector<std::pair<std::string, std::string>> targets = {
+          {std::min(a, b), addresses_[std::min(a, b)]}};
+      if (a == home) targets.emplace_back("coordinator", coordinator_address_);
+      auto process = std::make_unique<Process>();
+      process->name = cat("wan ", a, "-", b);
+      const auto folder = options_.folder / "wan" / cat(a, "-", b);
+      SKARV_TRY(make_directories(folder));
+      std::vector<std::string> listens;
+      for (const auto& [name, address] : targets) {
+        SKARV_ASSIGN(const std::string listen, free_address());
+        listens.push_back(listen);
+        const std::string& dialer = name == "coordinator" ? b : std::max(a, b);
+        routes_[{dialer, name}] = listen;
+      }
+      SKARV_ASSIGN(process->options.command, relay_command(*link, listens, targets, folder));
+      process->options.log = folder / "relay.log";
+      SKARV_TRY(launch(*process));
+      relays_.push_back(std::move(process));
+    }
+  }
+  return Status();
+}
+
+Status Supervisor::start() {
+  std::error_code error;
+  self_ = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  SKARV_TRY(prepare_folders());
+  SKARV_ASSIGN(coordinator_address_, free_address());
+  for (const Island& island : options_.job.plan.islands) {
+    SKARV_ASSIGN(addresses_[island.name], free_address());
+  }
+
+  coordinator_ = std::make_unique<Process>();
+  coordinator_->name = "coordinator";
+  const auto folder = options_.folder / "coordinator";
+  coordinator_->options.command = {
+      self_,      "coordinator",   "--job",    (folder / "job.json").string(),
+      "--folder", folder.string(), "--listen", coordinator_address_};
+  coordinator_->options.log = folder / "coordinator.log";
+  const auto security = security_flags();
+  auto& command = coordinator_->options.command;
+  command.insert(command.end(), security.begin(), security.end());
+  SKARV_TRY(launch(*coordinator_));
+  SKARV_TRY(start_relays());
+
+  for (const Island& island : options_.job.plan.islands) {
+    auto process = std::make_unique<Process>();
+    process->name = island.name;
+    const auto home = island_folder(island.name);
+    auto route = [&](const std::string& to, const std::string& direct) {
+      const auto found = routes_.find({island.name, to});
+      return found == routes_.end() ? direct : found->second;
+    };
+    process->options.command = {self_,           "join",
+                                "--job",         (home / "job.json").string(),
+                                "--island",      island.name,
+                                "--folder",      home.string(),
+                                "--data",        (home / "data").string(),
+                                "--listen",      addresses_[island.name],
+                                "--coordinator", route("coordinator", coordinator_address_)};
+    auto& join = process->options.command;
+    for (const Island& other : options_.job.plan.islands) {
+      const auto found = routes_.find({island.name, other.name});
+      if (found != routes_.end()) {
+        join.insert(join.end(), {"--route", other.name + "=" + found->second});
+      }
+    }
+    if (options_.trace) join.push_back("--trace");
+    join.insert(join.end(), security.begin(), security.end());
+    process->options.log = home / "agent.log";
+    SKARV_TRY(launch(*process));
+    islands_.push_back(std::move(process));
+  }
+  return Status();
+}
+
+Status Supervisor::launch(Process& process) {
+  const Time now = Clock::real().now();
+  while (!process.starts.empty() && now - process.starts.front() > std::chrono::minutes(1)) {
+    process.starts.pop_front();
+  }
+  if (process.starts.size() >= kMaxStartsAMinute) {
+    return Status(
+               Code::kUnavailable, Scope::kRun,
+               cat(process.name, " died ", process.starts.size(),
+                   " times within a minute; its last words: ", last_lines(process.options.log, 5)))
+        .with_hint("its log: " + process.options.log.string());
+  }
+  process.starts.push_back(now);
+  SKARV_ASSIGN(process.child, Child::start(process.options));
+  events_.write("started", {{"name", process.name}, {"pid", process.child->pid()}});
+  write_pids();
+  return Status();
+}
+
+void Supervisor::write_pids() const {
+  Json pids = Json::object();
+  auto add = [&](const std::unique_ptr<Process>& process) {
+    if (process && process->child) pids[process->name] = process->child->pid();
+  };
+  add(coordinator_);
+  for (const auto& process : relays_) add(process);
+  for (const auto& process : islands_) add(process);
+  // For people and tests; nothing depends on it.
+  (void)write_file_atomic(options_.folder / "processes.json", pids.dump(1) + "\n");
+}
+
+Status Supervisor::watch() {
+  Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(500));
+  std::vector<Process*> all = {coordinator_.get()};
+  for (const auto& process : relays_) all.push_back(process.get());
+  for (const auto& process : islands_) all.push_back(process.get());
+  for (Process* process : all) {
+    if (process->done || process->child->running()) continue;
+    const std::string how = process->child->ending();
+    events_.write("ended", {{"name", process->name}, {"how", how}});
+    if (process->child->ended_well()) {
+      process->done = true;
+      continue;
+    }
+    // Bad input does not get better by trying again.
+    if (how == "exited with code 2" || how == "exited with code 70") {
+      return Status(Code::kFailedPrecondition, Scope::kRun,
+                    cat(process->name, " ", how, ": ", last_lines(process->options.log, 5)))
+          .with_hint("its log: " + process->options.log.string());
+    }
+    SKARV_TRY(launch(*process));
+  }
+  return Status();
+}
+
+bool Supervisor::finished() const {
+  for (const auto& process : islands_) {
+    if (!process->done) return false;
+  }
+  return !islands_.empty();
+}
+
+void Supervisor::stop(Duration patience) {
+  const Time deadline = Clock::real().now() + patience;
+  for (const auto& process : islands_) {
+    if (process->child) process->child->signal(SIGTERM);
+  }
+  for (const auto& process : islands_) {
+    if (process->child) process->child->stop(deadline);
+  }
+  const Time soon = std::max(deadline, Clock::real().now()) + std::chrono::seconds(2);
+  if (coordinator_ && coordinator_->child) coordinator_->child->stop(soon);
+  for (const auto& process : relays_) {
+    if (process->child) process->child->stop(soon);
+  }
+}
+
+std::vector<IslandProgress> Supervisor::reports() const {
+  std::vector<IslandProgress> reports;
+  for (const Island& island : options_.job.plan.islands) {
+    auto report = read_progress(island_folder(island.name) / "report.json");
+    if (report.ok()) reports.push_back(std::move(*report));
+  }
+  return reports;
+}
+
+int64_t Supervisor::relayed_bytes() const {
+  if (relays_.empty()) return -1;
+  int64_t bytes = 0;
+  for (const auto& process : relays_) {
+    bytes += relay_bytes(process->options.log.parent_path());
+  }
+  return bytes;
+}
+
+}  // namespace skarv

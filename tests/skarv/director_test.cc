@@ -1,0 +1,270 @@
+#include "director.h"
+
+#include <gtest/gtest.h>
+
+namespace skarv {
+namespace {
+
+using handoff::Step;
+
+constexpr int kWorkers = 2;
+
+DirectorSettings local_settings() {
+  DirectorSettings settings;
+  settings.total_steps = 12;
+  settings.last_round = 3;
+  settings.steps_per_round = 4;
+  settings.overlap_steps = 1;
+  settings.samples_per_step = 3;
+  settings.num_workers = kWorkers;
+  settings.patience = std::chrono::seconds(5);
+  return settings;
+}
+
+// Plays the workers: answers an order as they would.
+struct Harness {
+  explicit Harness(const DirectorSettings& settings) : director(settings) {}
+
+  void collect() {
+    while (auto notice = director.take_notice()) {
+      if (auto* need = std::get_if<Director::NeedSamples>(&*notice)) {
+        director.add_samples({{next_sample, next_sample + need->count}});
+        next_sample += need->count;
+      } else if (auto* ready = std::get_if<Director::SnapshotReady>(&*notice)) {
+        snapshots.push_back({ready->round, ready->step});
+      } else if (auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
+        applied_tokens.push_back(applied->token);
+      } else if (auto* finished = std::get_if<Director::StepFinished>(&*notice)) {
+        for (const SampleRange& range : finished->samples) used.push_back(range);
+      } else {
+        ++num_resets;
+      }
+    }
+  }
+  std::optional<Step> order() {
+    auto step = director.next_order(now);
+    collect();
+    if (!step) step = director.next_order(now);
+    collect();
+    return step;
+  }
+  void answer(const Step& step) {
+    for (int rank = 0; rank < kWorkers; ++rank) {
+      if (step.apply) director.heard(rank, handoff::Applied{step.apply->round, step.step});
+      if (step.snapshot)
+        director.heard(rank, handoff::SnapshotDone{step.snapshot->round, step.step, 0});
+      if (step.inner_snapshot >= 0) {
+        director.heard(rank, handoff::InnerSnapshotDone{step.step, step.inner_snapshot});
+      }
+      handoff::StepDone done;
+      done.step = step.step;
+      director.heard(rank, done);
+    }
+    collect();
+  }
+  Step run_one() {
+    const auto step = order();
+    EXPECT_TRUE(step.has_value()) << director.waiting_for();
+    if (step) answer(*step);
+    return step.value_or(Step{});
+  }
+
+  Director director;
+  Time now{};
+  uint64_t next_sample = 0;
+  std::vector<std::pair<int64_t, int64_t>> snapshots;
+  std::vector<int64_t> applied_tokens;
+  std::vector<SampleRange> used;
+  int num_resets = 0;
+};
+
+wan::ApplyLocal merged(int64_t token, int64_t round, int64_t not_before) {
+  wan::ApplyLocal apply;
+  apply.token = token, apply.round = round, apply.not_before_step = not_before;
+  return apply;
+}
+
+TEST(DirectorTest, SnapshotsAndMergedWeightsFallOnTheirSteps) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(harness.run_one().snapshot.has_value());
+  const Step fourth = harness.run_one();
+  ASSERT_TRUE(fourth.snapshot.has_value());
+  EXPECT_EQ(fourth.inner_snapshot, 1);
+  EXPECT_EQ(harness.snapshots, (std::vector<std::pair<int64_t, int64_t>>{{1, 4}}));
+  EXPECT_EQ(harness.director.stable().step, 4);
+
+  harness.run_one();  // step 4 covers the transfer
+  EXPECT_FALSE(harness.order().has_value()) << "step 5 waits for the merged weights";
+  EXPECT_NE(harness.director.waiting_for().find("round 1"), std::string::npos);
+  harness.director.apply_local(merged(77, 1, 5));
+  const Step sixth = harness.run_one();
+  ASSERT_TRUE(sixth.apply.has_value());
+  EXPECT_EQ(sixth.step, 5);
+  EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{77});
+}
+
+TEST(DirectorTest, PatienceEndsAndTheLimitHolds) {
+  Harness harness(local_settings());
+  harness.director.set_limit(8);
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value()) << "the round is due and not open";
+  harness.now += std::chrono::seconds(6);
+  EXPECT_EQ(harness.run_one().step, 3) << "without a coordinator the island trains on";
+  for (int step = 4; step < 7; ++step) EXPECT_EQ(harness.run_one().step, step);
+  // Round 1 opens late: its snapshot is taken at the next boundary.
+  harness.director.take_snapshot({1, 0, 4});
+  const Step late = harness.run_one();
+  EXPECT_TRUE(late.snapshot.has_value());
+  EXPECT_EQ(harness.snapshots.back(), (std::pair<int64_t, int64_t>{1, 8}));
+  EXPECT_FALSE(harness.order().has_value()) << "the limit of 8 steps";
+}
+
+TEST(DirectorTest, AfterALossTheSameOrdersComeAgain) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 4; ++i) harness.run_one();
+  std::vector<Step> before;
+  before.push_back(harness.run_one());
+  harness.director.apply_local(merged(5, 1, 5));
+  before.push_back(*harness.order());  // under way when a worker dies
+  const auto used_before = harness.used;
+  const handoff::Load load = harness.director.roll_back();
+  EXPECT_TRUE(load.from_inner);
+  EXPECT_EQ(load.step, 4);
+  for (const Step& step : before) {
+    const Step again = harness.run_one();
+    EXPECT_EQ(again.step, step.step);
+    EXPECT_EQ(again.samples, step.samples) << "no sample is drawn anew";
+    EXPECT_EQ(again.apply.has_value(), step.apply.has_value());
+  }
+  EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{5});
+  EXPECT_EQ(harness.snapshots.size(), 1u);
+}
+
+TEST(DirectorTest, ALossBeforeTheSnapshotIsWholeRedoesIt) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  const auto fourth = harness.order();
+  ASSERT_TRUE(fourth && fourth->snapshot);
+  harness.director.heard(0, handoff::SnapshotDone{1, 3, 0});  // rank 1 dies before its part
+  const handoff::Load load = harness.director.roll_back();
+  EXPECT_FALSE(load.from_inner);
+  EXPECT_EQ(load.step, 0);
+  for (int i = 0; i < 4; ++i) harness.run_one();
+  EXPECT_EQ(harness.snapshots.size(), 1u);
+  EXPECT_EQ(harness.director.stable().step, 4);
+}
+
+TEST(DirectorTest, ResetForgetsSamplesAndAsksForALoad) {
+  Harness harness(local_settings());
+  harness.run_one();
+  harness.run_one();
+  wan::ApplyLocal reset = merged(9, 0, 0);
+  reset.fragment = -1, reset.verdict = wan::LocalVerdict::kReset;
+  harness.director.apply_local(reset);
+  harness.collect();
+  EXPECT_EQ(harness.num_resets, 1);
+  const handoff::Load load = harness.director.reset();
+  harness.collect();
+  EXPECT_FALSE(load.from_inner);
+  EXPECT_EQ(load.step, 2);
+  EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{9});
+  EXPECT_EQ(harness.run_one().step, 2);
+}
+
+TEST(DirectorTest, ACheckpointProtectsItsParity) {
+  Harness harness(local_settings());
+  harness.director.protect(1);
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  const Step fourth = harness.run_one();
+  EXPECT_TRUE(fourth.snapshot.has_value());
+  EXPECT_EQ(fourth.inner_snapshot, -1);
+  EXPECT_EQ(harness.director.stable().step, 0);
+}
+
+TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
+  DirectorSettings settings = local_settings();
+  settings.mode = ExchangeMode::kGradient;
+  settings.steps_per_round = 1;
+  settings.last_round = 12;
+  settings.overlap_steps = 0;
+  Harness harness(settings);
+  for (int64_t step = 0; step < 3; ++step) {
+    const auto order = harness.order();
+    ASSERT_TRUE(order && order->exchange);
+    EXPECT_EQ(order->exchange->round, step + 1);
+    for (int rank = 0; rank < kWorkers; ++rank) {
+      harness.director.heard(rank, handoff::SnapshotDone{step + 1, step, 0});
+    }
+    harness.collect();
+    EXPECT_FALSE(harness.order().has_value());
+    harness.director.apply_local(merged(step, step + 1, 0));
+    ASSERT_TRUE(harness.director.take_apply().has_value());
+    for (int rank = 0; rank < kWorkers; ++rank) {
+      harness.director.heard(rank, handoff::Applied{step + 1, step});
+      handoff::StepDone done;
+      done.step = step;
+      harness.director.heard(rank, done);
+    }
+    harness.collect();
+    EXPECT_EQ(harness.applied_tokens.size(), static_cast<size_t>(step) + 1);
+  }
+  // A worker dies while a step is being merged: it is computed again, the offer stands.
+  const auto order = harness.order();
+  for (int rank = 0; rank < kWorkers; ++rank) {
+    harness.director.heard(rank, handoff::SnapshotDone{4, 3, 0});
+  }
+  harness.collect();
+  EXPECT_EQ(harness.director.roll_back().step, 3);
+  const auto again = harness.order();
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->samples, order->samples);
+  EXPECT_EQ(harness.snapshots.size(), 4u);
+}
+
+TEST(DirectorTest, TheEndNeedsNoStepForTheLastMergedWeights) {
+  DirectorSettings settings = local_settings();
+  settings.total_steps = 4;
+  settings.last_round = 1;
+  Harness harness(settings);
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 4; ++i) harness.run_one();
+  EXPECT_TRUE(harness.director.finished());
+  EXPECT_FALSE(harness.order().has_value());
+  harness.director.apply_local(merged(3, 1, 5));
+  harness.collect();
+  EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{3});
+}
+
+TEST(DirectorTest, ALateLastRoundGetsMoreSteps) {
+  DirectorSettings settings = local_settings();
+  settings.total_steps = 4;
+  settings.last_round = 1;
+  settings.patience = Duration(0);
+  Harness harness(settings);
+  for (int i = 0; i < 4; ++i) harness.run_one();
+  EXPECT_FALSE(harness.director.finished());
+  EXPECT_EQ(harness.run_one().step, 4);
+  harness.director.take_snapshot({1, 0, 4});
+  EXPECT_TRUE(harness.run_one().snapshot.has_value());
+  EXPECT_TRUE(harness.director.finished());
+}
+
+TEST(DirectorTest, AStopWaitsForAQuietBoundaryWithAnInnerSnapshot) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 5; ++i) harness.run_one();
+  harness.director.stop_at_boundary();
+  EXPECT_FALSE(harness.order().has_value());
+  harness.director.apply_local(merged(1, 1, 5));
+  const Step last = harness.run_one();
+  EXPECT_GE(last.inner_snapshot, 0);
+  EXPECT_TRUE(harness.director.stopped());
+  EXPECT_FALSE(harness.order().has_value());
+}
+
+}  // namespace
+}  // namespace skarv
