@@ -179,8 +179,18 @@ Status Agent::open_keeper() {
     events_.write("memory_kept", {{"step", start_.step}});
   } else if (auto loaded = load_checkpoint(options_.folder, run, *table_, *keeper_, *memory);
              loaded.ok()) {
-    start_ = *loaded;
-    events_.write("checkpoint_loaded", {{"step", start_.step}});
+    start_ = loaded->inner;
+    if (loaded->put_away && run.exchange.mode == ExchangeMode::kLocal) {
+      // Local weights count only if nothing happened to the island since.
+      SKARV_ASSIGN(const wan::Handshake handshake, wan::Handshake::of(run, *table_));
+      SKARV_ASSIGN(const wan::IslandLog log,
+                   wan::IslandLog::open(options_.folder / "keeper" / "island.log", handshake.run));
+      if (wan::IslandMachine::continues(loaded->put_away->local, log.restored())) {
+        put_away_ = std::move(loaded->put_away);
+      }
+    }
+    events_.write("checkpoint_loaded",
+                  {{"step", start_.step}, {"continues", put_away_.has_value()}});
   } else if (loaded.status().code() != Code::kNotFound) {
     return loaded.status();
   }
@@ -209,6 +219,10 @@ Status Agent::open_service() {
   options.transport = options_.transport;
   options.net = options_.net;
   options.step = start_.step;
+  if (put_away_) {
+    options.local = put_away_->local;
+    options.merger_residuals = put_away_->merger_residuals;
+  }
 
   wan::Trainer trainer;
   trainer.take_snapshot = [this](const wan::TakeSnapshot& wanted) {
@@ -247,10 +261,16 @@ Status Agent::run() {
   SKARV_TRY(prepare());
   SKARV_TRY(open_workers());
   SKARV_TRY(open_keeper());
-  director_->start_from({false, 0, start_.step}, keeper_->version(0));
   handoff::Load load;
   load.step = start_.step;
-  load.moments_parity = start_.parity;
+  if (put_away_) {
+    load.from_inner = true;
+    load.parity = start_.parity;
+  } else {
+    load.moments_parity = start_.parity;
+  }
+  director_->start_from({load.from_inner, load.parity, start_.step}, applied_round());
+  if (put_away_) director_->add_samples(put_away_->samples);
   SKARV_TRY(bring_up(load));
   SKARV_TRY(open_service());
   const Status status = loop();
@@ -341,7 +361,16 @@ Status Agent::handle(const WorkerGroup::Event& event) {
   return Status();
 }
 
-void Agent::consider_checkpoint(bool last) {
+// The newest round that is in the keeper.
+int64_t Agent::applied_round() const {
+  int64_t newest = 0;
+  for (int slab = 0; slab < table_->size(); ++slab) {
+    newest = std::max(newest, keeper_->version(slab));
+  }
+  return newest;
+}
+
+void Agent::consider_checkpoint() {
   const auto& stable = director_->stable();
   if (!saving_done_) return;
   if (saving_.joinable()) {
@@ -356,15 +385,11 @@ void Agent::consider_checkpoint(bool last) {
   }
   const int64_t every = options_.job.run.checkpoint_every_rounds;
   const int64_t applied = service_->status().applied;
-  const bool due = last || (every > 0 && applied >= saved_round_ + every);
-  if (!due ||
-      (!last && !stable.from_inner && options_.job.run.exchange.mode == ExchangeMode::kLocal)) {
-    return;
-  }
+  const bool local = options_.job.run.exchange.mode == ExchangeMode::kLocal;
+  if (every <= 0 || applied < saved_round_ + every || (local && !stable.from_inner)) return;
   auto outer = std::make_shared<OuterCopy>(OuterCopy::of(*keeper_, *table_));
   saved_round_ = outer->round;
   InnerState inner{stable.from_inner ? stable.parity : -1, stable.step};
-  if (last) inner.step = director_->steps_done();
   director_->protect(inner.parity);
   saving_done_ = false;
   saving_ = std::thread([this, outer, inner] {
@@ -433,25 +458,37 @@ Status Agent::loop() {
     if (num_interrupts() > 1) {
       return Status(Code::kCancelled, Scope::kRun, "interrupted twice: stopped at once");
     }
-    consider_checkpoint(false);
+    consider_checkpoint();
     tell(false);
     SKARV_ASSIGN(const auto event, group_->next(now + std::chrono::milliseconds(100)));
     if (event) SKARV_TRY(handle(*event));
   }
-  const bool finished = director_->finished();
-  if (saving_.joinable()) {
-    while (!saving_done_)
-      Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(5));
+  return save_last(director_->finished());
+}
+
+Status Agent::save_last(bool finished) {
+  // What was told to the service last is in its state before it is put away.
+  const Time deadline = Clock::real().now() + kStopLimit;
+  while (service_->status().local.step < director_->steps_done() &&
+         Clock::real().now() < deadline) {
+    Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(2));
   }
-  consider_checkpoint(true);
+  const wan::LocalState local = service_->status().local;
+  service_->stop();
   if (saving_.joinable()) saving_.join();
-  SKARV_TRY(saved_.wrap("the last checkpoint"));
-  if (!finished) {
-    return Status(Code::kCancelled, Scope::kRun,
-                  cat("stopped at step ", director_->steps_done(), "; everything is saved"))
-        .with_hint("go on with --resume");
-  }
-  return Status();
+  const Director::Stable& stable = director_->stable();
+  const InnerState inner{stable.from_inner ? stable.parity : -1, director_->steps_done()};
+  const PutAway put_away{local, director_->samples_at_hand(), service_->merger_residuals()};
+  const bool whole = !finished && stable.from_inner && stable.step == inner.step;
+  SKARV_TRY(save_checkpoint(options_.folder, options_.job.run, *table_,
+                            OuterCopy::of(*keeper_, *table_), *group_->memory(), inner,
+                            whole ? &put_away : nullptr)
+                .status()
+                .wrap("the last checkpoint"));
+  if (finished) return Status();
+  return Status(Code::kCancelled, Scope::kRun,
+                cat("stopped at step ", director_->steps_done(), "; everything is saved"))
+      .with_hint("go on with --resume");
 }
 
 }  // namespace skarv

@@ -60,8 +60,10 @@ class Agent {
   Status bring_up(const handoff::Load& load);
   void place_outer_weights();
   void note_current_sides();
+  int64_t applied_round() const;
   void note_step(const Director::StepFinished& finished);
-  void consider_checkpoint(bool last);
+  void consider_checkpoint();
+  Status save_last(bool finished);
   void tell(bool last);
 
   const AgentOptions options_;
@@ -78,7 +80,8 @@ class Agent {
   std::mutex mutex_;
   std::deque<std::function<void()>> inbox_;
   bool reset_wanted_ = false;
-  InnerState start_;  // what this agent began from
+  InnerState start_;                 // what this agent began from
+  std::optional<PutAway> put_away_;  // and whether it goes on where an earlier one stopped
 
   IslandProgress progress_;
   std::deque<double> step_seconds_, losses_;  // latest

@@ -46,6 +46,7 @@ class Director {
   void apply_local(const wan::ApplyLocal& wanted);
   void set_limit(int64_t steps) { limit_ = steps; }
   void add_samples(const std::vector<SampleRange>& ranges);
+  std::vector<SampleRange> samples_at_hand() const { return {samples_.begin(), samples_.end()}; }
 
   // --- from the workers
   void heard(int rank, const handoff::Message& message);

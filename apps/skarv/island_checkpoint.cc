@@ -11,11 +11,56 @@ constexpr int kKeepLast = 2;
 
 // Sections, and where their values lie.
 constexpr char kOuterWeights[] = "outer.w", kOuterMomentum[] = "outer.m",
-               kOuterSecond[] = "outer.v", kOuterResidual[] = "outer.e";
+               kOuterSecond[] = "outer.v", kOuterResidual[] = "outer.e",
+               kMergerResidual[] = "merger.e";
 constexpr char kMoment[] = "exp_avg", kSecondMoment[] = "exp_avg_sq";
 
 std::filesystem::path root_of(const std::filesystem::path& folder) {
   return folder / "checkpoints";
+}
+
+Json to_json(const std::vector<SampleRange>& ranges) {
+  Json json = Json::array();
+  for (const SampleRange& range : ranges) json.push_back({range.begin, range.end});
+  return json;
+}
+
+std::vector<SampleRange> ranges_of(const Json& json) {
+  std::vector<SampleRange> ranges;
+  for (const Json& range : json) ranges.push_back({range.at(0), range.at(1)});
+  return ranges;
+}
+
+Json to_json(const PutAway& put_away) {
+  const wan::LocalState& local = put_away.local;
+  Json undelivered = Json::array();
+  for (const auto& step : local.undelivered) {
+    undelivered.push_back({step.step, step.tokens, to_json(step.samples)});
+  }
+  Json merged = Json::array();
+  for (const auto& [slab, residual] : put_away.merger_residuals) merged.push_back(slab);
+  return {{"generation", local.generation},
+          {"round", local.round},
+          {"step", local.step},
+          {"last_lease", local.last_lease},
+          {"undelivered", undelivered},
+          {"samples", to_json(put_away.samples)},
+          {"merged_slabs", merged}};
+}
+
+PutAway put_away_of(const Json& json) {
+  PutAway put_away;
+  wan::LocalState& local = put_away.local;
+  json.at("generation").get_to(local.generation);
+  json.at("round").get_to(local.round);
+  json.at("step").get_to(local.step);
+  json.at("last_lease").get_to(local.last_lease);
+  for (const Json& step : json.at("undelivered")) {
+    local.undelivered.push_back({step.at(0), step.at(1), ranges_of(step.at(2))});
+  }
+  put_away.samples = ranges_of(json.at("samples"));
+  for (const Json& slab : json.at("merged_slabs")) put_away.merger_residuals[slab.get<int>()];
+  return put_away;
 }
 
 Piece piece_of(const SlabTable& table, int slab, const char* section) {
@@ -45,7 +90,7 @@ OuterCopy OuterCopy::of(const KeeperStore& keeper, const SlabTable& table) {
 Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const Run& run,
                                               const SlabTable& table, const OuterCopy& outer,
                                               const handoff::SharedMemory& memory,
-                                              const InnerState& inner) {
+                                              const InnerState& inner, const PutAway* put_away) {
   const std::string name = cat("step-", inner.step);
   SKARV_ASSIGN(const auto partial, begin_checkpoint(root_of(folder), name));
   std::vector<Piece> pieces;
@@ -59,7 +104,7 @@ Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folde
   bool any_residual = false;
   for (const OuterCopy::Slab& slab : outer.slabs) any_residual |= !slab.residual.empty();
   std::vector<std::vector<float>> zeros;
-  zeros.reserve(outer.slabs.size());
+  zeros.reserve(2 * outer.slabs.size());
   for (int slab = 0; slab < table.size(); ++slab) {
     const OuterCopy::Slab& state = outer.slabs[static_cast<size_t>(slab)];
     add(slab, kOuterWeights, state.w);
@@ -69,6 +114,11 @@ Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folde
       add(slab, kOuterResidual, zeros.emplace_back(state.w.size(), 0.0f));
     } else {
       add(slab, kOuterResidual, state.residual);
+    }
+    if (put_away != nullptr && !put_away->merger_residuals.empty()) {
+      const auto found = put_away->merger_residuals.find(slab);
+      const bool held = found != put_away->merger_residuals.end();
+      add(slab, kMergerResidual, held ? found->second : zeros.emplace_back(state.w.size(), 0.0f));
     }
     if (inner.parity < 0) continue;
     add(slab, kWeights, memory.at(slab).x[inner.parity]);
@@ -82,15 +132,16 @@ Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folde
   Json extra = {{"run", digest_of(run).hex()}, {"model", to_json(run.model)},
                 {"step", inner.step},          {"has_inner", inner.parity >= 0},
                 {"round", outer.round},        {"slabs", Json::array()}};
+  if (put_away != nullptr) extra["put_away"] = to_json(*put_away);
   for (const OuterCopy::Slab& slab : outer.slabs) {
     extra["slabs"].push_back({slab.version, slab.leaf.hex()});
   }
   return commit_checkpoint(root_of(folder), name, {written}, extra, kKeepLast);
 }
 
-Result<InnerState> load_checkpoint(const std::filesystem::path& folder, const Run& run,
-                                   const SlabTable& table, KeeperStore& keeper,
-                                   const handoff::SharedMemory& memory) {
+Result<LoadedCheckpoint> load_checkpoint(const std::filesystem::path& folder, const Run& run,
+                                         const SlabTable& table, KeeperStore& keeper,
+                                         const handoff::SharedMemory& memory) {
   SKARV_ASSIGN(const auto path, latest_checkpoint(root_of(folder)));
   SKARV_ASSIGN(const CheckpointReader reader, CheckpointReader::open(path));
   const Json& extra = reader.extra();
@@ -107,6 +158,8 @@ Result<InnerState> load_checkpoint(const std::filesystem::path& folder, const Ru
   }
   const bool exact = keeper.memory().settings().exact;
   const bool has_inner = extra.value("has_inner", false);
+  LoadedCheckpoint loaded{{has_inner ? 0 : -1, extra.value("step", int64_t{0})}, {}};
+  if (extra.contains("put_away") && has_inner) loaded.put_away = put_away_of(extra["put_away"]);
   for (int slab = 0; slab < table.size(); ++slab) {
     const std::string& name = table.tensor_of(slab).name;
     const int64_t begin = table[slab].begin;
@@ -119,13 +172,23 @@ Result<InnerState> load_checkpoint(const std::filesystem::path& folder, const Ru
                  Digest::parse(slabs[static_cast<size_t>(slab)].at(1).get<std::string>()));
     const SlabState state{slabs[static_cast<size_t>(slab)].at(0).get<int64_t>(), w, m, v};
     SKARV_TRY(keeper.install(slab, state, leaf, path.string()));
+    if (reader.has(kOuterResidual, name)) {
+      std::vector<float> residual(size);
+      SKARV_TRY(reader.read(kOuterResidual, name, begin, residual));
+      keeper.restore_residual(slab, residual);
+    }
+    if (loaded.put_away && loaded.put_away->merger_residuals.contains(slab)) {
+      std::vector<float>& residual = loaded.put_away->merger_residuals[slab];
+      residual.resize(size);
+      SKARV_TRY(reader.read(kMergerResidual, name, begin, residual));
+    }
     if (!has_inner) continue;
     const handoff::SlabMemory& inner = memory.at(slab);
     SKARV_TRY(reader.read(kWeights, name, begin, inner.x[0]));
     SKARV_TRY(reader.read(kMoment, name, begin, inner.exp_avg[0]));
     SKARV_TRY(reader.read(kSecondMoment, name, begin, inner.exp_avg_sq[0]));
   }
-  return InnerState{has_inner ? 0 : -1, extra.value("step", int64_t{0})};
+  return loaded;
 }
 
 }  // namespace skarv

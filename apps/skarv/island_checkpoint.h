@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "handoff/memory.h"
 #include "spec/run.h"
 #include "wan/keeper_store.h"
+#include "wan/round/island_machine.h"
 
 namespace skarv {
 
@@ -33,17 +35,30 @@ struct InnerState {
   int64_t step = 0;  // optimizer steps done
 };
 
+// What an island put away beside that when it stopped in order: with it, a resumed run is bit for
+// bit the run that was never stopped.
+struct PutAway {
+  wan::LocalState local;
+  std::vector<SampleRange> samples;  // leased, not trained on yet
+  std::map<int, std::vector<float>> merger_residuals;
+};
+
 // Saves under folder/checkpoints/step-N, keeps the newest two. Errors name the file; what was saved
 // before stays.
 Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const Run& run,
                                               const SlabTable& table, const OuterCopy& outer,
                                               const handoff::SharedMemory& memory,
-                                              const InnerState& inner);
+                                              const InnerState& inner,
+                                              const PutAway* put_away = nullptr);
 
+struct LoadedCheckpoint {
+  InnerState inner;
+  std::optional<PutAway> put_away;
+};
 // Fills an empty keeper and the shared memory's inner state `parity` 0. Errors: kNotFound without a
 // checkpoint; kFailedPrecondition for another run; kDataLoss.
-Result<InnerState> load_checkpoint(const std::filesystem::path& folder, const Run& run,
-                                   const SlabTable& table, KeeperStore& keeper,
-                                   const handoff::SharedMemory& memory);
+Result<LoadedCheckpoint> load_checkpoint(const std::filesystem::path& folder, const Run& run,
+                                         const SlabTable& table, KeeperStore& keeper,
+                                         const handoff::SharedMemory& memory);
 
 }  // namespace skarv

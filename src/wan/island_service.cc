@@ -27,6 +27,7 @@ Status IslandService::start() {
   }
   merger_ = std::make_unique<MergerStore>(table_, run.exchange.upload, run.exchange.download,
                                           static_cast<float>(run.exchange.residual_decay));
+  for (const auto& [slab, residual] : options_.merger_residuals) merger_->restore(slab, residual);
   work_ = std::make_unique<KeeperWork>(options_.name, keeper_, *merger_, *payloads_,
                                        run.exchange.upload, trainer_.snapshot);
 
@@ -71,6 +72,7 @@ Status IslandService::start() {
   for (int slab = 0; slab < table_.size(); ++slab)
     restored.versions.push_back(keeper_.version(slab));
   restored.step = options_.step;
+  restored.local = options_.local;
   events_.write("start", {{"committed", restored.committed}, {"timers", timers.to_string()}});
   machine_ = std::make_unique<IslandMachine>(table_, std::move(settings), std::move(restored));
   with_machine([](IslandMachine& machine, Time now) { return machine.start(now); });
@@ -151,6 +153,7 @@ void IslandService::refresh() {
   status.state_root = machine_->state_root();
   status.learner = machine_->learner();
   status.finished = machine_->finished();
+  status.local = machine_->local_state();
   const net::Traffic traffic = board_->traffic();
   status.wan_sent = traffic.wire_bytes_sent;
   status.wan_received = traffic.wire_bytes_received;
@@ -193,6 +196,15 @@ IslandStatus IslandService::status() const {
 Status IslandService::failure() const {
   const std::lock_guard lock(mutex_);
   return failure_;
+}
+
+std::map<int, std::vector<float>> IslandService::merger_residuals() const {
+  std::map<int, std::vector<float>> residuals;
+  for (int slab = 0; slab < table_.size(); ++slab) {
+    const auto residual = merger_->residual(slab);
+    if (!residual.empty()) residuals[slab] = {residual.begin(), residual.end()};
+  }
+  return residuals;
 }
 
 void IslandService::stop() {

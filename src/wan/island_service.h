@@ -34,7 +34,9 @@ struct IslandOptions {
   std::map<std::string, std::string> routes;  // peer -> address that replaces what it advertises
   std::shared_ptr<net::Transport> transport;
   net::Options net;
-  int64_t step = 0;  // optimizer steps done
+  int64_t step = 0;                                    // optimizer steps done
+  std::optional<LocalState> local;                     // see IslandMachine::continues
+  std::map<int, std::vector<float>> merger_residuals;  // by slab
 };
 
 // What the trainer is told. Called from the service's threads; they must return soon.
@@ -52,6 +54,7 @@ struct IslandStatus {
   int64_t applied = 0, committed = 0, generation = 0;
   Digest chain, state_root;
   bool learner = false, finished = false;
+  LocalState local;
   int64_t wan_sent = 0, wan_received = 0;  // bytes on the sockets
 };
 
@@ -76,6 +79,8 @@ class IslandService {
 
   IslandStatus status() const;
   Status failure() const;  // why it gave up; ok while it works
+  // Residuals of the slabs merged here. REQUIRES: stopped.
+  std::map<int, std::vector<float>> merger_residuals() const;
   const std::string& address() const { return board_->address(); }
 
  private:

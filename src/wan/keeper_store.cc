@@ -128,6 +128,13 @@ SlabState KeeperStore::previous(int slab) const {
   return other.version == kNoVersion || other.version > version(slab) ? SlabState() : other;
 }
 
+void KeeperStore::restore_residual(int slab, std::span<const float> residual) {
+  const SlabMemory& memory = at(slab);
+  if (memory.residual[0].size() != residual.size()) return;  // uploads are lossless
+  std::ranges::copy(residual, memory.residual[0].begin());
+  put(memory.stamp->residual_plus_one[0], version(slab));
+}
+
 std::span<const float> KeeperStore::residual(int slab) const {
   const int side = residual_side(at(slab));
   return side < 0 ? std::span<const float>() : at(slab).residual[side];

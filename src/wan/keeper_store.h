@@ -81,6 +81,8 @@ class KeeperStore {
   // A fetched slab: checked against the donor's leaf, then current, with e = 0. Errors: kDataLoss
   // names the slab; kFailedPrecondition when the version is not newer than the present one.
   Status install(int slab, const SlabState& state, const Digest& leaf, const std::string& from);
+  // Own residual of an installed slab, from a checkpoint. REQUIRES: holds(slab), a version.
+  void restore_residual(int slab, std::span<const float> residual);
   // Forgets the slab (hand-over to another host, rollback).
   void clear(int slab);
 

@@ -16,6 +16,16 @@ MergerStore::MergerStore(const SlabTable& table, CodecKind upload, CodecKind dow
 void MergerStore::add(int slab) { slabs_.try_emplace(slab); }
 void MergerStore::remove(int slab) { slabs_.erase(slab); }
 
+std::span<const float> MergerStore::residual(int slab) const {
+  const auto found = slabs_.find(slab);
+  return found == slabs_.end() ? std::span<const float>() : found->second.residual;
+}
+
+void MergerStore::restore(int slab, std::span<const float> residual) {
+  if (download_.lossless()) return;
+  slabs_[slab].residual.assign(residual.begin(), residual.end());
+}
+
 Result<Merged> MergerStore::merge(int slab, int64_t round, std::span<const MergeInput> inputs) {
   Entry& entry = slabs_.at(slab);
   const int64_t size = table_[slab].size();

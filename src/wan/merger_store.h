@@ -1,6 +1,7 @@
 // The merger's side of its slabs: the residual of what it sent out merged, and the newest merged
-// payload. Kept in private memory: when the process is lost, residuals restart at zero. One thread
-// at a time for one slab; different slabs may run at once after add().
+// payload. Kept in private memory: when the process is lost, residuals restart at zero; a
+// checkpoint made in order keeps them. One thread at a time for one slab; different slabs may run
+// at once after add().
 #pragma once
 
 #include <cstddef>
@@ -30,6 +31,10 @@ class MergerStore {
   void add(int slab);  // this island is now the slab's merger; residual zero
   void remove(int slab);
   bool holds(int slab) const { return slabs_.contains(slab); }
+
+  // What the next merge adds; empty: zero. With restore, for checkpoints.
+  std::span<const float> residual(int slab) const;
+  void restore(int slab, std::span<const float> residual);
 
   // Merges contributions that passed check_payload, in the given order. A later attempt of the same
   // round replaces the earlier one and starts from the same residual. REQUIRES: holds(slab).

@@ -29,6 +29,11 @@ IslandMachine::IslandMachine(const SlabTable& table, Settings settings, Restored
       fetcher_(settings_.timers),
       training_(settings_.run, settings_.max_ahead_steps) {
   training_.start_at(restored.step);
+  if (restored.local && continues(*restored.local, restored)) {
+    generation_ = restored.generation;
+    last_lease_id_ = restored.local->last_lease;
+    training_.restore(std::move(restored.local->undelivered));
+  }
   applied_ = versions_.empty() ? 0 : *std::max_element(versions_.begin(), versions_.end());
   for (int slab = 0; slab < table_.size(); ++slab) {
     // The state is of no single round: a crash in the middle of catching up.
@@ -45,6 +50,10 @@ IslandMachine::IslandMachine(const SlabTable& table, Settings settings, Restored
     committed_chain_ = genesis_chain(settings_.handshake);
   }
   known_committed_ = committed_;
+}
+
+LocalState IslandMachine::local_state() const {
+  return {generation_, applied_, training_.step(), last_lease_id_, training_.undelivered()};
 }
 
 IslandMachine::Actions IslandMachine::take() {

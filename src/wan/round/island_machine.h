@@ -9,6 +9,7 @@
 // trained but not delivered is leased again. Keeper state survives in memory or on disk.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -26,6 +27,14 @@
 #include "wan/round/timers.h"
 
 namespace skarv::wan {
+
+// Local weights that were put away in order, at a boundary where nothing was under way: whoever has
+// them back goes on where they stopped instead of starting from the outer weights.
+struct LocalState {
+  int64_t generation = 0, round = 0, step = 0;  // round: applied
+  uint64_t last_lease = 0;
+  std::deque<LocalTraining::Step> undelivered;
+};
 
 class IslandMachine {
  public:
@@ -48,8 +57,14 @@ class IslandMachine {
     std::optional<Record> accepted;    // newest ACCEPT beyond `committed`
     std::vector<int64_t> versions;     // of every slab, as the keeper has it
     int64_t step = 0;                  // optimizer steps done
+    std::optional<LocalState> local;   // the trainer has these weights; see continues()
   };
   using Actions = std::vector<IslandAction>;
+
+  // True: nothing happened to the island since `local` was put away, so the weights still count.
+  static bool continues(const LocalState& local, const Restored& restored) {
+    return local.generation == restored.generation && local.round == restored.committed;
+  }
 
   // `table` outlives the machine.
   IslandMachine(const SlabTable& table, Settings settings, Restored restored);
@@ -79,6 +94,7 @@ class IslandMachine {
   const std::optional<Digest>& chain() const { return chain_; }
   const Digest& state_root() const { return state_root_; }
   bool learner() const { return learner_; }
+  LocalState local_state() const;
   bool halted() const { return halted_; }
   int64_t generation() const { return generation_; }
   // Nothing more will change: the last round is applied, also locally.

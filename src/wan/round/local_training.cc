@@ -19,6 +19,7 @@ void LocalTraining::start_at(int64_t step) {
 void LocalTraining::step_done(int64_t step, int64_t tokens,
                               const std::vector<SampleRange>& samples) {
   step_ = std::max(step_, step);
+  while (!undelivered_.empty() && undelivered_.back().step >= step) undelivered_.pop_back();
   undelivered_.push_back({step, tokens, samples});
 }
 

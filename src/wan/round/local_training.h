@@ -18,7 +18,16 @@ class LocalTraining {
   // between a snapshot and its round. Gradient mode: one each step, and no step beyond it.
   LocalTraining(const Run& run, int64_t max_ahead_steps);
 
+  struct Step {
+    int64_t step, tokens;
+    std::vector<SampleRange> samples;
+  };
+
   void start_at(int64_t step);
+  // The local weights outlived the process, with what they were trained on and did not deliver.
+  void restore(std::deque<Step> undelivered) { undelivered_ = std::move(undelivered); }
+  const std::deque<Step>& undelivered() const { return undelivered_; }
+  // Steps of an island that went back to an earlier state come again and replace the first ones.
   void step_done(int64_t step, int64_t tokens, const std::vector<SampleRange>& samples);
   int64_t step() const { return step_; }
 
@@ -36,10 +45,6 @@ class LocalTraining {
   void reset();
 
  private:
-  struct Step {
-    int64_t step, tokens;
-    std::vector<SampleRange> samples;
-  };
   const bool exact_, overlaps_;
   const int64_t period_, max_ahead_;
   int64_t step_ = 0, due_, waiting_at_ = -1;
