@@ -174,7 +174,11 @@ Status WorkerGroup::gather(Time deadline) {
       if (member.channel && !assigned[rank]) {
         handoff::Assign assign = options_.assignments[rank];
         assign.rank = static_cast<int>(rank);
-        SKARV_TRY(member.channel->send(assign, in(kSendLimit), memory_->fd()));
+        if (const Status sent = member.channel->send(assign, in(kSendLimit), memory_->fd());
+            !sent.ok()) {
+          drop(static_cast<int>(rank));
+          return sent.wrap("worker of " + options_.devices[rank]);
+        }
         assigned[rank] = true;
       }
       complete = complete && !member.address.empty();
@@ -300,7 +304,10 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
       (void)!::read(wake_.get(), &count, sizeof count);
       return std::optional<Event>(Woken{});
     }
-    if (waited[0].revents & POLLIN) SKARV_TRY(take_newcomer(in(kSendLimit)));
+    if (waited[0].revents & POLLIN) {
+      SKARV_TRY(take_newcomer(in(kSendLimit)));
+      return std::optional<Event>(Woken{});  // whoever gathers workers has to greet it
+    }
     for (size_t i = 0; i < ranks.size(); ++i) {
       Member& member = members_[ranks[i]];
       if (!(waited[i + 2].revents & (POLLIN | POLLHUP | POLLERR)) && !member.channel->buffered()) {

@@ -16,6 +16,8 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "data/prepare.h"
+#include "spec/run.h"
 
 namespace skarv::testing {
 
@@ -117,7 +119,9 @@ Json profile_file(const RunShape& shape) {
   return {{"estimated", false}, {"layers", layers}, {"devices", devices}};
 }
 
-Json plan_file() {
+Json plan_file(const std::filesystem::path& run_file) {
+  Run run = *read_run(run_file);
+  run.model.vocabulary = load_data(run.data.folder)->vocabulary_size;
   auto stage = [](int begin, int end, const char* device) {
     return Json{{"layers", {begin, end}},
                 {"devices", {device}},
@@ -135,7 +139,9 @@ Json plan_file() {
       {"name", "south"},
       {"pipelines", Json::array({pipeline(
                         4, Json::array({stage(0, 2, "south/b/0"), stage(2, 4, "south/b/1")}))})}};
-  return {{"version", 1}, {"islands", Json::array({north, south})}};
+  return {{"version", 1},
+          {"model", digest_of(run.model).hex()},
+          {"islands", Json::array({north, south})}};
 }
 
 // A file that is written to may end in half a line.
@@ -197,7 +203,7 @@ SystemRun::SystemRun(const RunShape& shape, const std::string& name) : folder_(m
   write(folder_ / "run.toml", run_file(shape));
   write(folder_ / "cluster.toml", cluster_file(shape));
   write(folder_ / "profile.json", profile_file(shape).dump(1));
-  write(folder_ / "plan.json", plan_file().dump(1));
+  write(folder_ / "plan.json", plan_file(folder_ / "run.toml").dump(1));
   command_ = {SKARV_PROGRAM,
               "train",
               (folder_ / "run.toml").string(),
