@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <random>
+
 #include "base/file.h"
 #include "base/text.h"
 #include "net/certificate.h"
@@ -18,19 +20,24 @@ namespace {
 constexpr size_t kMaxStartsAMinute = 8;
 constexpr auto kStartLimit = std::chrono::seconds(20);
 
-// A port that was free a moment ago. Between here and the listener another program may take it;
-// then the listener says so and its supervisor tries anew.
+// A port that was free a moment ago, below the range from which the kernel takes ports for outgoing
+// connections, of which a run has many. Should another program take it before the listener does,
+// the listener says so.
 Result<std::string> free_address() {
-  const FileHandle socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return io_error("cannot find a free port", "127.0.0.1", errno);
+  std::random_device random;
+  for (int tries = 0; tries < 200; ++tries) {
+    const auto port = static_cast<uint16_t>(10000 + random() % 20000);
+    const FileHandle socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    if (socket &&
+        ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
+      return cat("127.0.0.1:", port);
+    }
   }
-  return cat("127.0.0.1:", ntohs(address.sin_port));
+  return io_error("cannot find a free port", "127.0.0.1", errno);
 }
 
 // Each site has its own copy: sites share no files.
@@ -250,7 +257,8 @@ void Supervisor::stop(Duration patience) {
     if (process->child) process->child->signal(SIGTERM);
   }
   for (const auto& process : islands_) {
-    if (process->child) process->child->stop(deadline);
+    // A second SIGTERM would ask it to stop at once.
+    if (process->child && !process->child->wait(deadline)) process->child->signal(SIGKILL);
   }
   const Time soon = std::max(deadline, Clock::real().now()) + std::chrono::seconds(2);
   if (coordinator_ && coordinator_->child) coordinator_->child->stop(soon);
