@@ -192,6 +192,16 @@ void Director::settle_stable() {
   make_stable(coming_);
 }
 
+// Workers tell of a snapshot before the step that it belongs to; the protocol counts the step's
+// samples into the contribution, so it has to hear of the step first. In exact mode the step ends
+// only after the round.
+void Director::settle_snapshot() {
+  if (!snapshot_ || snapshot_->done_by.size() < static_cast<size_t>(settings_.num_workers)) return;
+  if (!exact() && done_ < snapshot_->step) return;
+  notices_.push_back(SnapshotReady{snapshot_->wanted.round, snapshot_->step});
+  snapshot_.reset();
+}
+
 void Director::finish_step() {
   // Steps finish in order at every worker, so the lowest reported one is complete first.
   while (!reports_.empty()) {
@@ -211,6 +221,7 @@ void Director::finish_step() {
     reports_.erase(reports_.begin());
     if (exact()) make_stable({false, 0, done_});
   }
+  settle_snapshot();
   settle_stable();
   if (!finished()) return;
   for (const wan::ApplyLocal& apply : applies_) notices_.push_back(LocalApplied{apply.token});
@@ -227,9 +238,7 @@ void Director::heard(int rank, const handoff::Message& message) {
   } else if (const auto* snapshot = std::get_if<handoff::SnapshotDone>(&message)) {
     if (!snapshot_ || snapshot_->wanted.round != snapshot->round) return;  // reported before a loss
     snapshot_->done_by.insert(rank);
-    if (snapshot_->done_by.size() < num_workers) return;
-    notices_.push_back(SnapshotReady{snapshot_->wanted.round, snapshot_->step});
-    snapshot_.reset();
+    settle_snapshot();
   } else if (const auto* inner = std::get_if<handoff::InnerSnapshotDone>(&message)) {
     if (inner->parity != coming_.parity || coming_.step == stable_.step) return;
     coming_by_.insert(rank);

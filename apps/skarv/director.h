@@ -116,6 +116,7 @@ class Director {
   bool takes_snapshot(Time now, handoff::Step& order);
   bool take_samples(handoff::Step& order);
   void finish_step();
+  void settle_snapshot();
   void settle_stable();
   void make_stable(const Stable& stable);
 

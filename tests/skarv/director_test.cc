@@ -104,6 +104,26 @@ TEST(DirectorTest, SnapshotsAndMergedWeightsFallOnTheirSteps) {
   EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{77});
 }
 
+TEST(DirectorTest, TheProtocolHearsOfAStepBeforeItsSnapshot) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  ASSERT_TRUE(harness.order().has_value());
+  for (int rank = 0; rank < kWorkers; ++rank) {
+    harness.director.heard(rank, handoff::SnapshotDone{1, 3, 0});
+  }
+  harness.collect();
+  EXPECT_TRUE(harness.snapshots.empty()) << "the samples of its last step are not counted yet";
+  for (int rank = 0; rank < kWorkers; ++rank) {
+    handoff::StepDone done;
+    done.step = 3;
+    harness.director.heard(rank, done);
+  }
+  ASSERT_TRUE(std::holds_alternative<Director::StepFinished>(*harness.director.take_notice()));
+  harness.collect();
+  EXPECT_EQ(harness.snapshots.size(), 1u);
+}
+
 TEST(DirectorTest, PatienceEndsAndTheLimitHolds) {
   Harness harness(local_settings());
   harness.director.set_limit(8);
