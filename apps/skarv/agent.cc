@@ -116,6 +116,7 @@ Status Agent::open_workers() {
   SKARV_ASSIGN(options.program, find_program("skarv-worker"));
   options.folder = options_.folder / "workers";
   options.silence_limit = from_seconds(std::max(10.0, 3 * job.run.exchange.detection_seconds));
+  options.suspect_limit = from_seconds(job.run.exchange.detection_seconds);
   Run run = job.run;
   run.data.folder = options_.data;
   for (const DeviceInfo& device : devices_) {
@@ -278,7 +279,8 @@ Status Agent::run() {
   if (saving_.joinable()) saving_.join();
   tell(true);
   events_.write("end", {{"status", status.to_string()}});
-  if (status.ok()) group_->stop(Clock::real().now() + kStopLimit);
+  const bool ended = status.ok() || status.code() == Code::kCancelled;
+  if (ended) group_->stop(Clock::real().now() + kStopLimit);
   return status;
 }
 

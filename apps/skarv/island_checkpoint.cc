@@ -91,7 +91,9 @@ Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folde
                                               const SlabTable& table, const OuterCopy& outer,
                                               const handoff::SharedMemory& memory,
                                               const InnerState& inner, const PutAway* put_away) {
-  const std::string name = cat("step-", inner.step);
+  // Two of one name hold the same state.
+  const std::string name = cat("step-", inner.step, "-round-", outer.round);
+  if (std::filesystem::exists(root_of(folder) / name / "COMMIT")) return root_of(folder) / name;
   SKARV_ASSIGN(const auto partial, begin_checkpoint(root_of(folder), name));
   std::vector<Piece> pieces;
   std::vector<std::span<const float>> values;

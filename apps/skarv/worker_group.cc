@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <random>
 
 #include "base/digest.h"
 #include "base/text.h"
@@ -29,6 +30,10 @@ std::filesystem::path socket_path(const std::filesystem::path& folder) {
          ("skarv-" + digest_of(path.native()).short_hex() + ".sock");
 }
 
+std::filesystem::path registry_path(const std::filesystem::path& folder) {
+  return folder / "workers.json";
+}
+
 bool is_living_worker(pid_t pid) {
   const auto name = read_file(cat("/proc/", pid, "/comm"));
   return name.ok() && name->starts_with("skarv-worker") && ::kill(pid, 0) == 0;
@@ -50,17 +55,24 @@ WorkerGroup::~WorkerGroup() { stop(Clock::real().now()); }
 Result<std::unique_ptr<WorkerGroup>> WorkerGroup::open(WorkerGroupOptions options,
                                                        const SlabTable& table, EventLog& events) {
   SKARV_TRY(make_directories(options.folder));
-  const auto pids_path = options.folder / "workers.json";
   SKARV_ASSIGN(auto listener, handoff::ChannelListener::listen(socket_path(options.folder)));
   FileHandle wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return io_error("cannot make an event descriptor", "eventfd", errno);
   std::unique_ptr<WorkerGroup> group(
       new WorkerGroup(std::move(options), table, events, std::move(listener), std::move(wake)));
   int num_living = 0;
-  if (const auto before = read_json(pids_path); before.ok() && before->is_array()) {
-    for (const Json& pid : *before) {
+  const auto before = read_json(registry_path(group->options_.folder));
+  if (before.ok() && before->is_object() && before->contains("session") &&
+      (*before)["session"].is_string() && before->contains("pids")) {
+    group->session_ = (*before)["session"];
+    for (const Json& pid : (*before)["pids"]) {
       if (pid.is_number_integer() && is_living_worker(pid.get<pid_t>())) ++num_living;
     }
+  } else {
+    std::random_device random;
+    Hasher hasher;
+    for (int i = 0; i < 8; ++i) hasher.add_number(random());
+    group->session_ = hasher.finish().short_hex();
   }
   const Time deadline = in(kSurvivorLimit);
   auto num_here = [&] {
@@ -104,6 +116,18 @@ void WorkerGroup::drop(int rank) {
   member = Member();
 }
 
+void WorkerGroup::drop_suspects() {
+  for (size_t rank = 0; rank < members_.size(); ++rank) {
+    const Member& member = members_[rank];
+    const Duration silent = Clock::real().now() - member.heard;
+    if (!member.channel || member.ready < 0 || silent < options_.suspect_limit) continue;
+    events_.write("worker_lost", {{"device", options_.devices[rank]},
+                                  {"why", cat("its peers miss it, and not a word for ",
+                                              human_seconds(to_seconds(silent)))}});
+    drop(static_cast<int>(rank));
+  }
+}
+
 Status WorkerGroup::start_missing() {
   for (size_t rank = 0; rank < members_.size(); ++rank) {
     Member& member = members_[rank];
@@ -111,7 +135,8 @@ Status WorkerGroup::start_missing() {
     ChildOptions child;
     child.command = {options_.program, "run",
                      "--agent",        socket_path(options_.folder).string(),
-                     "--device",       options_.devices[rank]};
+                     "--device",       options_.devices[rank],
+                     "--session",      session_};
     const handoff::Assign& assign = options_.assignments[rank];
     if (!assign.plugin.empty())
       child.command.insert(child.command.end(), {"--plugin", assign.plugin});
@@ -123,9 +148,14 @@ Status WorkerGroup::start_missing() {
     if (incarnation_ > 0) ++num_restarts_;
     member.pid = member.child->pid();
   }
+  return write_registry();
+}
+
+Status WorkerGroup::write_registry() const {
   Json pids = Json::array();
   for (pid_t pid : this->pids()) pids.push_back(pid);
-  return write_file_atomic(options_.folder / "workers.json", pids.dump());
+  const Json registry = {{"session", session_}, {"pids", pids}};
+  return write_file_atomic(registry_path(options_.folder), registry.dump());
 }
 
 Status WorkerGroup::take_newcomer(Time deadline) {
@@ -146,6 +176,12 @@ Status WorkerGroup::take_newcomer(Time deadline) {
     return Status();
   }
   const int rank = static_cast<int>(found - options_.devices.begin());
+  if (hello->session != session_ || members_[static_cast<size_t>(rank)].channel) {
+    // One that outlived another run in this place, or a second one for a device.
+    events_.write("worker_refused", {{"why", "it is not ours: " + hello->device}});
+    (void)channel->send(handoff::Stop{}, in(kSendLimit));
+    return Status();
+  }
   if (received->file && !memory_) {
     auto memory = handoff::SharedMemory::adopt(std::move(received->file), table_);
     if (memory.ok()) {
@@ -222,6 +258,7 @@ Status WorkerGroup::bring_up(const handoff::Load& load) {
       }
       return Status();
     };
+    drop_suspects();
     last = start_missing();
     if (last.ok()) last = gather(deadline);
     if (last.ok()) {
@@ -270,6 +307,7 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
     if (pending_) {
       const Lost lost = *pending_;
       pending_.reset();
+      broken_ = incarnation_;
       drop(lost.rank);
       return std::optional<Event>(lost);
     }
@@ -283,6 +321,7 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
         if (member.child && !member.child->running()) {
           const std::string how = member.child->ending();
           member.child.reset();
+          broken_ = incarnation_;
           return std::optional<Event>(
               Lost{static_cast<int>(rank), cat(how, "; last words: ", last_words(rank))});
         }
@@ -319,6 +358,7 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
         if (member.child && member.child->wait(in(std::chrono::milliseconds(200)))) {
           why = cat(member.child->ending(), "; last words: ", last_words(ranks[i]));
         }
+        broken_ = incarnation_;
         drop(ranks[i]);
         return std::optional<Event>(Lost{ranks[i], why});
       }
@@ -330,9 +370,10 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
       } else if (std::get_if<handoff::Loaded>(&received->message)) {
         member.loaded = true;
       } else if (auto* failed = std::get_if<handoff::Failed>(&received->message)) {
-        if (!failed->peer_fault) drop(ranks[i]);
         // A survivor's complaint about a group that is being replaced already.
-        if (failed->peer_fault && failed->incarnation < incarnation_) continue;
+        if (failed->peer_fault && failed->incarnation <= broken_) continue;
+        broken_ = incarnation_;
+        if (!failed->peer_fault) drop(ranks[i]);
         return std::optional<Event>(Lost{ranks[i], failed->message});
       }
       return std::optional<Event>(Spoke{ranks[i], std::move(received->message)});
@@ -341,6 +382,7 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
       // Heartbeats begin once a worker is ready; until then the limit for starting holds.
       const Duration silent = Clock::real().now() - members_[rank].heard;
       if (members_[rank].ready < 0 || silent < options_.silence_limit) continue;
+      broken_ = incarnation_;
       drop(rank);
       return std::optional<Event>(
           Lost{rank, cat("not a word for ", human_seconds(to_seconds(silent)))});
@@ -359,7 +401,7 @@ void WorkerGroup::stop(Time deadline) {
     drop(static_cast<int>(rank));
   }
   std::error_code ignored;
-  std::filesystem::remove(options_.folder / "workers.json", ignored);
+  std::filesystem::remove(registry_path(options_.folder), ignored);
   std::filesystem::remove(socket_path(options_.folder), ignored);
 }
 

@@ -26,7 +26,9 @@ struct WorkerGroupOptions {
   Duration start_limit =
       std::chrono::seconds(120);  // a worker has to load libtorch and its plug-in
   Duration silence_limit = std::chrono::seconds(15);  // a worker without a heartbeat is lost
-  int max_failed_starts = 3;                          // in a row, then the island gives up
+  // A worker that was silent so long is lost already when the group has to be brought up anew.
+  Duration suspect_limit = std::chrono::seconds(5);
+  int max_failed_starts = 3;  // in a row, then the island gives up
 };
 
 // One thread, but for wake().
@@ -80,13 +82,17 @@ class WorkerGroup {
 
   WorkerGroup(WorkerGroupOptions options, const SlabTable& table, EventLog& events,
               handoff::ChannelListener listener, FileHandle wake);
+  void drop_suspects();
   Status start_missing();
   Status take_newcomer(Time deadline);
   void drop(int rank);
   std::string last_words(int rank) const;
   Status gather(Time deadline);  // every member has a channel and listens
 
+  Status write_registry() const;
+
   WorkerGroupOptions options_;
+  std::string session_;  // kept over agents of one folder, so that each knows its own workers
   const SlabTable& table_;
   EventLog& events_;
   handoff::ChannelListener listener_;
@@ -95,6 +101,7 @@ class WorkerGroup {
   std::vector<Member> members_;
   std::optional<Lost> pending_;
   int64_t incarnation_ = 0;
+  int64_t broken_ = 0;  // newest incarnation that is known to have lost somebody
   int64_t num_restarts_ = 0;
 };
 

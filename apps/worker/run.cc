@@ -16,7 +16,7 @@ namespace {
 constexpr Duration kAgentPatience = std::chrono::seconds(60);
 
 struct Flags {
-  std::string agent, device, plugin, address = "127.0.0.1:0";
+  std::string agent, device, session, plugin, address = "127.0.0.1:0";
 };
 
 Status run(const Flags& flags) {
@@ -26,6 +26,7 @@ Status run(const Flags& flags) {
     SKARV_ASSIGN([[maybe_unused]] Plugin plugin, load_plugin(flags.plugin));
   }
   const train::WorkerOptions options{.device = flags.device,
+                                     .session = flags.session,
                                      .torch = torch,
                                      .address = flags.address,
                                      .transport = net::make_tcp_transport()};
@@ -48,6 +49,7 @@ void add_run(CLI::App& app, VerbAction& action) {
   CLI::App* verb = app.add_subcommand("run", "compute for an agent until it says stop");
   verb->add_option("--agent", flags->agent, "the agent's socket")->required();
   verb->add_option("--device", flags->device, "this device's name: site/host/index")->required();
+  verb->add_option("--session", flags->session, "the agent's word that this worker is its own");
   verb->add_option("--plugin", flags->plugin, "library of the device's maker, loaded first");
   verb->add_option("--address", flags->address, "where the other workers of the island reach it")
       ->capture_default_str();

@@ -14,7 +14,8 @@ template <typename V, typename M>
 void visit_fields(V& v, M& m) {
   using T = std::remove_const_t<M>;
   if constexpr (std::is_same_v<T, Hello>) {
-    v("version", m.version), v("device", m.device), v("pid", m.pid), v("torch", m.torch);
+    v("version", m.version), v("device", m.device), v("session", m.session), v("pid", m.pid),
+        v("torch", m.torch);
   } else if constexpr (std::is_same_v<T, Assign>) {
     v("run", m.run), v("plan", m.plan), v("profile", m.profile), v("schedule", m.schedule);
     v("island", m.island), v("rank", m.rank), v("chip", m.chip), v("maker", m.maker);

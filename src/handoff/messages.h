@@ -37,7 +37,8 @@ using SampleRanges = std::vector<std::pair<uint64_t, uint64_t>>;
 
 struct Hello {
   int version = kVersion;
-  std::string device;  // "site/host/index"
+  std::string device;   // "site/host/index"
+  std::string session;  // that its agent started it in; a stranger's worker is sent away
   int64_t pid = 0;
   std::string torch;  // version
 };

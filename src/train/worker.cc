@@ -59,8 +59,10 @@ class Session : public TrainerHost {
 
  private:
   Status talk() {
-    const handoff::Hello hello{
-        .device = options_.device, .pid = ::getpid(), .torch = options_.torch};
+    const handoff::Hello hello{.device = options_.device,
+                               .session = options_.session,
+                               .pid = ::getpid(),
+                               .torch = options_.torch};
     SKARV_TRY(note_end(channel_.send(hello, in(kSendPatience), memory_ ? memory_->fd() : -1)));
     auto received = channel_.receive(in(kAssignPatience));
     if (!received.ok()) return note_end(received.status());
@@ -148,8 +150,10 @@ class Session : public TrainerHost {
       if (status.ok() || status.code() == Code::kCancelled) continue;
       if (orders_.cancelled()) continue;  // what failed is void already
       if (status.scope() != Scope::kPeer && status.scope() != Scope::kLink) return fail(status);
-      // Leaving closes the connections, so that every other rank notices at once.
+      // Leaving closes the connections, so that every other rank notices at once. What was ordered
+      // ahead goes with the group.
       trainer_->leave();
+      left_ = true;
       (void)report(handoff::Failed{status.to_string(), incarnation_, /*peer_fault=*/true});
     }
     trainer_->leave();
@@ -159,10 +163,12 @@ class Session : public TrainerHost {
   Status follow(const handoff::Message& order) {
     if (const auto* connect = std::get_if<handoff::Connect>(&order)) {
       incarnation_ = connect->incarnation;
+      left_ = false;
       progress_.begin(cat("connect incarnation ", incarnation_));
       SKARV_TRY(trainer_->join(*connect, *lobby_, orders_.cancelled()));
       return report(handoff::Ready{incarnation_, base_bytes_});
     }
+    if (left_) return Status();
     if (const auto* load = std::get_if<handoff::Load>(&order)) {
       SKARV_TRY(trainer_->load(*load));
       return report(handoff::Loaded{load->step});
@@ -220,6 +226,7 @@ class Session : public TrainerHost {
   Duration detection_time_{};
   int64_t base_bytes_ = 0;
   int64_t incarnation_ = 0;
+  bool left_ = false;  // the group of this incarnation, after a peer was lost
   std::shared_ptr<const SampleSource> samples_;
   std::optional<handoff::SharedMemory> memory_;
   std::unique_ptr<Trainer> trainer_;

@@ -19,6 +19,7 @@ namespace skarv::train {
 
 struct WorkerOptions {
   std::string device;                         // "site/host/index"
+  std::string session;                        // of the agent
   std::string torch;                          // version, for the agent's records
   std::string address = "127.0.0.1:0";        // where its peers reach it
   std::shared_ptr<net::Transport> transport;  // for edges

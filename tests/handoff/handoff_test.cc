@@ -35,7 +35,7 @@ TEST(MessagesTest, EveryKindSurvivesTheRoundTrip) {
   step.samples = {{10, 14}, {90, 93}};
   step.apply = ApplyOrder{3, 1, Verdict::kExcluded, 0.5};
   step.snapshot = SnapshotOrder{4, 0};
-  const std::vector<Message> messages = {Hello{kVersion, "n/a/0", 12, "2.13.0"},
+  const std::vector<Message> messages = {Hello{kVersion, "n/a/0", "s", 12, "2.13.0"},
                                          Assign{},
                                          Listening{"127.0.0.1:9"},
                                          Connect{2, {"x", "y"}, {"cpu", "toy"}, "store"},
@@ -76,7 +76,7 @@ TEST(MessagesTest, NonsenseIsRefusedByName) {
       {R"({"kind":"dance"})", "dance"},
       {R"({"kind":"loaded"})", "step"},
       {R"({"kind":"loaded","step":"x"})", "step"},
-      {R"({"kind":"hello","version":99,"device":"","pid":1,"torch":""})", "99"},
+      {R"({"kind":"hello","version":99,"device":"","session":"","pid":1,"torch":""})", "99"},
       {R"({"kind":"apply","order":{"round":1,"fragment":0,"verdict":"maybe","alpha":0}})", "maybe"},
       {R"({"kind":"apply","order":3})", "object"},
   };
@@ -97,7 +97,7 @@ TEST(ChannelTest, DescriptorsRideAlongAndOrderIsKept) {
   std::thread worker([&] {
     auto channel = Channel::connect(folder / "agent.sock", in(5));
     ASSERT_TRUE(channel.ok()) << channel.status();
-    ASSERT_TRUE(channel->send(Hello{kVersion, "n/a/0", 1, ""}, in(5)).ok());
+    ASSERT_TRUE(channel->send(Hello{kVersion, "n/a/0", "s", 1, ""}, in(5)).ok());
     auto got = channel->receive(in(5));
     ASSERT_TRUE(got.ok()) << got.status();
     auto memory = SharedMemory::adopt(std::move(got->file), table);
