@@ -1,0 +1,137 @@
+// A run that was stopped in order goes on bit for bit as if it had not been; on another number of
+// devices it goes on within float rounding.
+#include <signal.h>
+
+#include <cmath>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "child.h"
+#include "system/system_fixture.h"
+
+namespace skarv::testing {
+namespace {
+
+constexpr auto kLimit = std::chrono::seconds(90);
+
+// One island of two unequal shares, so that no second island's timing decides who gets which
+// samples.
+class SlowResumeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / cat("skarv_resume_", ::getpid());
+    std::filesystem::remove_all(folder_);
+    ASSERT_TRUE(make_directories(folder_).ok());
+    write("run.toml", cat("[run]\nname = \"resume\"\nseed = 7\nsteps = 240\nglobal_batch = 6\n"
+                          "checkpoint_every_rounds = 4\n"
+                          "[model]\nhidden = 32\nblocks = 2\nheads = 2\nffn = 64\ncontext = 32\n"
+                          "tied_head = true\n"
+                          "[data]\nvalidation_samples = 8\nfolder = \"",
+                          shared_tokens().string(),
+                          "\"\n[optimizer]\nlearning_rate = 3e-3\n"
+                          "[exchange]\ninner_steps = 20\noverlap_steps = 2\n"));
+    write("cluster.toml",
+          "[[site]]\nname = \"north\"\n[[site.host]]\nname = \"a\"\n"
+          "devices = [{chip = \"cpu\", count = 2, memory = \"1 GB\"}]\n");
+    ASSERT_EQ(run({"probe", file("run.toml"), "--cluster", file("cluster.toml"), "--out",
+                   file("profile.json"), "--quiet"}),
+              0);
+    ASSERT_EQ(run({"plan", file("run.toml"), "--cluster", file("cluster.toml"), "--profile",
+                   file("profile.json"), "--out", file("plan.json")}),
+              0);
+    auto plan = read_json(folder_ / "plan.json");
+    ASSERT_TRUE(plan.ok());
+    model_ = (*plan)["model"];
+    // Two pipelines with uneven shares; and all of it on one device.
+    write("two.json", plan_of({{4, "north/a/0"}, {2, "north/a/1"}}));
+    write("one.json", plan_of({{6, "north/a/0"}}));
+  }
+  void TearDown() override {
+    if (!HasFailure()) std::filesystem::remove_all(folder_);
+  }
+
+  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  void write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(write_file_atomic(folder_ / name, text).ok());
+  }
+  std::string plan_of(const std::vector<std::pair<int, std::string>>& pipelines) const {
+    Json plan = {{"version", 1}, {"model", model_}, {"islands", Json::array()}};
+    Json island = {{"name", "north"}, {"pipelines", Json::array()}};
+    for (const auto& [samples, device] : pipelines) {
+      const Json stage = {{"layers", {0, 4}}, {"devices", {device}}};
+      island["pipelines"].push_back({{"microbatch", 2},
+                                     {"samples", samples},
+                                     {"schedule", "1f1b"},
+                                     {"stages", Json::array({stage})}});
+    }
+    plan["islands"].push_back(island);
+    return plan.dump();
+  }
+  int run(std::vector<std::string> command) {
+    command.insert(command.begin(), SKARV_PROGRAM);
+    return run_program(command, folder_ / "log", kLimit).value_or(-1);
+  }
+  std::vector<std::string> train(const std::string& out, const std::string& plan,
+                                 bool resume) const {
+    std::vector<std::string> command = {SKARV_PROGRAM,
+                                        "train",
+                                        file("run.toml"),
+                                        "--cluster",
+                                        file("cluster.toml"),
+                                        "--profile",
+                                        file("profile.json"),
+                                        "--plan",
+                                        file(plan),
+                                        "--out",
+                                        file(out),
+                                        "--plain",
+                                        "--quiet"};
+    if (resume) command.push_back("--resume");
+    return command;
+  }
+  int train_whole(const std::string& out, const std::string& plan, bool resume = false) {
+    return run_program(train(out, plan, resume), folder_ / "log", kLimit).value_or(-1);
+  }
+  // Starts, and stops in order once `steps` steps are done.
+  void train_until(const std::string& out, const std::string& plan, int64_t steps) {
+    auto child = Child::start({train(out, plan, false), folder_ / "log", {}, true});
+    ASSERT_TRUE(child.ok()) << child.status();
+    const Time limit = Clock::real().now() + kLimit;
+    while (Clock::real().now() < limit && child->running()) {
+      const auto report = read_json(folder_ / out / "north" / "report.json");
+      if (report.ok() && report->value("steps", 0) >= steps) break;
+      Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(20));
+    }
+    child->signal(SIGINT);
+    ASSERT_TRUE(child->wait(limit));
+    ASSERT_EQ(child->ending(), "exited with code 130") << last_lines(folder_ / "log", 5);
+  }
+  std::string weights(const std::string& out) const {
+    return read_file(folder_ / out / "export" / "model.safetensors").value();
+  }
+  double loss(const std::string& out) const {
+    return read_json(folder_ / out / "closing.json").value()["validation_loss"];
+  }
+
+  std::filesystem::path folder_;
+  Json model_;
+};
+
+TEST_F(SlowResumeTest, TheSameLayoutIsBitEqualAndAnotherIsClose) {
+  ASSERT_EQ(train_whole("whole", "two.json"), 0) << last_lines(folder_ / "log", 5);
+  train_until("stopped", "two.json", 60);
+  std::error_code error;
+  std::filesystem::copy(folder_ / "stopped", folder_ / "moved",
+                        std::filesystem::copy_options::recursive, error);
+  ASSERT_FALSE(error) << error.message();
+  ASSERT_EQ(train_whole("stopped", "two.json", true), 0) << last_lines(folder_ / "log", 5);
+  EXPECT_TRUE(weights("stopped") == weights("whole")) << "not a bit may differ";
+
+  // The plan is not part of the numbers: the state of two devices lands on one.
+  ASSERT_EQ(train_whole("moved", "one.json", true), 0) << last_lines(folder_ / "log", 5);
+  EXPECT_EQ(read_json(folder_ / "moved" / "north" / "report.json").value()["devices"].size(), 1u);
+  EXPECT_NEAR(loss("moved") / loss("whole"), 1, 1e-3);
+}
+
+}  // namespace
+}  // namespace skarv::testing
