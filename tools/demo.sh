@@ -72,5 +72,4 @@ $skarv train "$out/run.toml" --cluster "$out/cluster.toml" --profile "$out/profi
   --plan "$out/plan.json" --out "$out" --emulate-wan ${TRACE:+--trace}
 
 step "5. a paragraph from the exported model, by a fresh process"
-$skarv export "$out" --out "$out/export"
 $skarv generate "$out/export" --prompt "${PROMPT:-def }" --tokens 120 --seed 1

@@ -13,7 +13,8 @@ namespace skarv {
 
 namespace {
 
-constexpr size_t kLatestSteps = 32;
+constexpr size_t kLatestLosses = 32;
+constexpr size_t kLatestSteps = 1024;  // of whose times the median is told
 constexpr auto kTell = std::chrono::seconds(1);
 constexpr auto kStopLimit = std::chrono::seconds(10);
 
@@ -30,9 +31,9 @@ double median(std::deque<double> values) {
   return values[values.size() / 2];
 }
 
-void keep_latest(std::deque<double>& values, double value) {
+void keep_latest(std::deque<double>& values, double value, size_t most) {
   values.push_back(value);
-  if (values.size() > kLatestSteps) values.pop_front();
+  if (values.size() > most) values.pop_front();
 }
 
 }  // namespace
@@ -301,11 +302,11 @@ void Agent::drain_notices() {
       service_->local_applied(applied->token);
     } else if (const auto* need = std::get_if<Director::NeedSamples>(&*notice)) {
       service_->request_lease(need->count);
+    } else if (const auto* trained = std::get_if<Director::SamplesTrained>(&*notice)) {
+      service_->step_done(trained->steps_done, island_->samples() * options_.job.run.model.context,
+                          trained->samples);
     } else if (const auto* finished = std::get_if<Director::StepFinished>(&*notice)) {
       note_step(*finished);
-      const int64_t samples = island_->samples();
-      service_->step_done(finished->steps_done, samples * options_.job.run.model.context,
-                          finished->samples);
     } else {
       reset_wanted_ = true;
     }
@@ -333,8 +334,8 @@ void Agent::note_step(const Director::StepFinished& finished) {
   progress_.steps = finished.steps_done;
   progress_.tokens += tokens;
   progress_.num_skipped += skipped;
-  keep_latest(step_seconds_, seconds);
-  if (tokens > 0) keep_latest(losses_, loss / static_cast<double>(tokens));
+  keep_latest(step_seconds_, seconds, kLatestSteps);
+  if (tokens > 0) keep_latest(losses_, loss / static_cast<double>(tokens), kLatestLosses);
   const auto& stable = director_->stable();
   if (stable.from_inner) {
     const auto words = group_->memory()->agent_words();
