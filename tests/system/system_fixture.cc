@@ -64,11 +64,12 @@ std::optional<int> reap(pid_t pid, int flags) {
 
 std::string run_file(const RunShape& shape) {
   return cat("[run]\nname = \"system\"\nseed = ", shape.seed, "\nsteps = ", shape.steps,
-             "\nglobal_batch = 8\ncheckpoint_every_rounds = ", shape.checkpoint_every_rounds,
+             "\nglobal_batch = ", kGlobalBatch,
+             "\ncheckpoint_every_rounds = ", shape.checkpoint_every_rounds,
              "\n[model]\nhidden = 32\nblocks = 2\nheads = 2\nkv_heads = 2\nffn = 64\n"
              "context = 32\ntied_head = true\n[data]\nfolder = \"",
              shared_tokens().string(),
-             "\"\nvalidation_samples = 64\n[optimizer]\nlearning_rate = 3e-3\nwarmup_steps = 10\n"
+             "\"\nvalidation_samples = 256\n[optimizer]\nlearning_rate = 3e-3\nwarmup_steps = 10\n"
              "[exchange]\ninner_steps = ",
              shape.inner_steps, "\noverlap_steps = ", shape.overlap_steps,
              "\nlearning_rate = 0.7\nmomentum = 0.6\ndetection = \"", shape.detection_seconds,
@@ -93,10 +94,11 @@ Json profile_file(const RunShape& shape) {
   Json layers = Json::array(), devices = Json::array();
   for (const char* chip : {"cpu", "toy"}) {
     for (const char* kind : {"embedding", "block", "head"}) {
-      for (int microbatch : {1, 2, 4}) {
-        // A device of north takes 2 samples through 2 blocks, in three parts.
-        const double part =
-            std::string(kind) == "block" ? shape.step_seconds / 12 * microbatch : 1e-5;
+      for (int microbatch : {1, 2, 4, 8}) {
+        // A device of north takes its samples through 2 blocks, in three parts.
+        const double part = std::string(kind) == "block"
+                                ? shape.step_seconds / (kGlobalBatch / 4 * 2 * 3) * microbatch
+                                : 1e-5;
         layers.push_back({{"chip", chip},
                           {"kind", kind},
                           {"microbatch", microbatch},
@@ -129,16 +131,18 @@ Json plan_file(const std::filesystem::path& run_file) {
                 {"recompute", "none"}};
   };
   auto pipeline = [](int samples, Json stages) {
-    return Json{{"microbatch", 2}, {"samples", samples}, {"schedule", "1f1b"}, {"stages", stages}};
+    return Json{{"microbatch", 4}, {"samples", samples}, {"schedule", "1f1b"}, {"stages", stages}};
   };
   const Json north = {
       {"name", "north"},
-      {"pipelines", Json::array({pipeline(2, Json::array({stage(0, 4, "north/a/0")})),
-                                 pipeline(2, Json::array({stage(0, 4, "north/a/1")}))})}};
+      {"pipelines",
+       Json::array({pipeline(kGlobalBatch / 4, Json::array({stage(0, 4, "north/a/0")})),
+                    pipeline(kGlobalBatch / 4, Json::array({stage(0, 4, "north/a/1")}))})}};
   const Json south = {
       {"name", "south"},
-      {"pipelines", Json::array({pipeline(
-                        4, Json::array({stage(0, 2, "south/b/0"), stage(2, 4, "south/b/1")}))})}};
+      {"pipelines",
+       Json::array({pipeline(kGlobalBatch / 2,
+                             Json::array({stage(0, 2, "south/b/0"), stage(2, 4, "south/b/1")}))})}};
   return {{"version", 1},
           {"model", digest_of(run.model).hex()},
           {"islands", Json::array({north, south})}};
@@ -333,7 +337,9 @@ pid_t SystemRun::process(const std::string& name) const {
 
 std::vector<pid_t> SystemRun::workers(const std::string& island) const {
   std::vector<pid_t> pids;
-  for (const Json& pid : read(island + "/workers/workers.json")) {
+  const Json registry = read(island + "/workers/workers.json");
+  if (!registry.is_object()) return pids;
+  for (const Json& pid : registry.value("pids", Json::array())) {
     if (pid.is_number_integer() && pid.get<pid_t>() > 0) pids.push_back(pid.get<pid_t>());
   }
   return pids;

@@ -9,7 +9,7 @@ namespace skarv::testing {
 namespace {
 
 TEST(SlowUndisturbed, EndsWellCountsSamplesOnceAndBytesAsTheRelayDoes) {
-  SystemRun run({.steps = 100}, "undisturbed");
+  SystemRun run({.steps = 200}, "undisturbed");
   run.start();
   ASSERT_EQ(run.wait(std::chrono::seconds(80)), 0) << run.last_words();
   const Json closing = run.closing();
@@ -17,7 +17,7 @@ TEST(SlowUndisturbed, EndsWellCountsSamplesOnceAndBytesAsTheRelayDoes) {
   EXPECT_LT(closing.at("validation_loss"), closing.at("unigram_loss"));
 
   const auto ledger = run.ledger();
-  EXPECT_EQ(ledger.size(), 10u);
+  EXPECT_EQ(ledger.size(), 20u);
   EXPECT_TRUE(nothing_lost({}, ledger));
   EXPECT_TRUE(each_sample_counted_once(ledger));
   int64_t samples = 0;
@@ -29,7 +29,7 @@ TEST(SlowUndisturbed, EndsWellCountsSamplesOnceAndBytesAsTheRelayDoes) {
       }
     }
   }
-  EXPECT_EQ(samples, 100 * 8);
+  EXPECT_EQ(samples, 200 * kGlobalBatch);
   EXPECT_EQ(run.coordinator_status().at("samples_used"), samples);
 
   const Json south = run.report("south");

@@ -1,0 +1,129 @@
+// kill -9 of each kind of process at 20 seeded moments: the run ends as if nothing had happened.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cmath>
+#include <random>
+
+#include "base/text.h"
+#include "system/system_fixture.h"
+
+namespace skarv::testing {
+namespace {
+
+constexpr int64_t kSteps = 300;
+constexpr auto kMomentLimit = std::chrono::seconds(40);
+constexpr auto kEndLimit = std::chrono::seconds(60);
+
+RunShape shape() { return {.steps = kSteps, .inner_steps = 10}; }
+
+// Validation loss of the run that nobody disturbs, of the same seed.
+double undisturbed_loss() {
+  static const double loss = [] {
+    SystemRun run(shape(), "reference");
+    run.start();
+    EXPECT_EQ(run.wait(kEndLimit), 0) << run.last_words();
+    const Json closing = run.closing();
+    return closing.is_object() ? closing.at("validation_loss").get<double>() : std::nan("");
+  }();
+  return loss;
+}
+
+struct Moment {
+  int64_t step;  // of the island
+  std::string island;
+  Duration later;   // after that step was reported
+  uint64_t choice;  // among several victims
+};
+
+std::vector<Moment> moments_of(uint64_t seed, int count) {
+  std::mt19937_64 random(seed);
+  std::vector<Moment> moments;
+  for (int i = 0; i < count; ++i) {
+    moments.push_back({static_cast<int64_t>(5 + random() % (kSteps - 15)),
+                       i % 2 == 0 ? "north" : "south", std::chrono::milliseconds(random() % 150),
+                       random()});
+  }
+  std::sort(moments.begin(), moments.end(),
+            [](const Moment& a, const Moment& b) { return a.step < b.step; });
+  return moments;
+}
+
+// Runs once with a kill at each moment. `victim` says whom; -1 while there is nobody to kill.
+void run_with_kills(const std::string& name, const std::vector<Moment>& moments,
+                    const std::function<pid_t(const SystemRun&, const Moment&)>& victim) {
+  SystemRun run(shape(), name);
+  run.start();
+  std::vector<LedgerRound> before;
+  int num_killed = 0;
+  for (const Moment& moment : moments) {
+    ASSERT_TRUE(
+        run.wait_for([&] { return run.steps_done(moment.island) >= moment.step; }, kMomentLimit))
+        << "step " << moment.step << " of " << moment.island << " after " << num_killed << " kills"
+        << run.last_words();
+    Clock::real().sleep_until(Clock::real().now() + moment.later);
+    pid_t pid = -1;
+    ASSERT_TRUE(run.wait_for(
+        [&] {
+          pid = victim(run, moment);
+          return lives(pid);
+        },
+        kMomentLimit))
+        << run.last_words();
+    const auto now = run.ledger();
+    ASSERT_TRUE(nothing_lost(before, now));
+    before = now;
+    ::kill(pid, SIGKILL);
+    ++num_killed;
+  }
+  ASSERT_EQ(run.wait(kEndLimit), 0) << run.last_words();
+  const auto ledger = run.ledger();
+  EXPECT_EQ(ledger.size(), static_cast<size_t>(kSteps / 10));
+  EXPECT_TRUE(nothing_lost(before, ledger));
+  EXPECT_TRUE(each_sample_counted_once(ledger));
+  const Json closing = run.closing();
+  EXPECT_EQ(closing.at("digests_equal"), true);
+  const double loss = closing.at("validation_loss");
+  EXPECT_NEAR(loss / undisturbed_loss(), 1, 0.01) << loss << " nats";
+  int64_t counted = 0;
+  for (const LedgerRound& round : ledger) {
+    for (const Json& one : round.record.at("delivered")) {
+      counted += one.at("contribution").at("steps").get<int64_t>();
+    }
+  }
+  std::printf("%s: %d kills, loss %.4f (undisturbed %.4f), %ld of %ld steps delivered, %.1f s\n",
+              name.c_str(), num_killed, loss, undisturbed_loss(), counted, 2 * kSteps,
+              closing.at("wall_seconds").get<double>());
+}
+
+TEST(SlowKill, AWorkerTwentyTimes) {
+  for (uint64_t seed : {1, 2}) {
+    run_with_kills(cat("kill-worker-", seed), moments_of(seed, 10),
+                   [](const SystemRun& run, const Moment& moment) {
+                     const auto workers = run.workers(moment.island);
+                     return workers.empty() ? -1 : workers[moment.choice % workers.size()];
+                   });
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(SlowKill, AnAgentTwentyTimes) {
+  for (uint64_t seed : {3, 4}) {
+    run_with_kills(
+        cat("kill-agent-", seed), moments_of(seed, 10),
+        [](const SystemRun& run, const Moment& moment) { return run.process(moment.island); });
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(SlowKill, TheCoordinatorTwentyTimes) {
+  // A process that dies more than seven times within a minute is given up, so: in three runs.
+  for (uint64_t seed : {5, 6, 7}) {
+    run_with_kills(cat("kill-coordinator-", seed), moments_of(seed, seed == 7 ? 6 : 7),
+                   [](const SystemRun& run, const Moment&) { return run.process("coordinator"); });
+    if (HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace skarv::testing
