@@ -193,13 +193,26 @@ void Director::settle_stable() {
 }
 
 // Workers tell of a snapshot before the step that it belongs to; the protocol counts the step's
-// samples into the contribution, so it has to hear of the step first. In exact mode the step ends
-// only after the round.
+// samples into the contribution, so it has to hear of them first. In exact mode the step ends only
+// after the round: its samples are trained once its gradients are there.
 void Director::settle_snapshot() {
   if (!snapshot_ || snapshot_->done_by.size() < static_cast<size_t>(settings_.num_workers)) return;
-  if (!exact() && done_ < snapshot_->step) return;
+  if (exact()) {
+    count_samples(snapshot_->step);
+  } else if (done_ < snapshot_->step) {
+    return;
+  }
   notices_.push_back(SnapshotReady{snapshot_->wanted.round, snapshot_->step});
   snapshot_.reset();
+}
+
+void Director::count_samples(int64_t steps_done) {
+  SamplesTrained trained{steps_done, {}};
+  for (const handoff::Step& order : since_stable_) {
+    if (order.step + 1 != steps_done) continue;
+    for (const auto& [begin, end] : order.samples) trained.samples.push_back({begin, end});
+  }
+  notices_.push_back(std::move(trained));
 }
 
 void Director::finish_step() {
@@ -210,11 +223,8 @@ void Director::finish_step() {
                      [](const auto& one) { return one.has_value(); })) {
       break;
     }
-    StepFinished finished{step + 1, {}, {}};
-    for (const handoff::Step& order : since_stable_) {
-      if (order.step != step) continue;
-      for (const auto& [begin, end] : order.samples) finished.samples.push_back({begin, end});
-    }
+    if (!exact()) count_samples(step + 1);
+    StepFinished finished{step + 1, {}};
     for (auto& report : by_rank) finished.workers.push_back(*report);
     done_ = step + 1;
     notices_.push_back(std::move(finished));

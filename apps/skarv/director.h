@@ -66,14 +66,19 @@ class Director {
   struct NeedSamples {
     uint64_t count;
   };
-  struct StepFinished {
+  // What the snapshot of this step, if it gets one, contributes: comes before it.
+  struct SamplesTrained {
     int64_t steps_done;
     std::vector<SampleRange> samples;
+  };
+  struct StepFinished {
+    int64_t steps_done;
     std::vector<handoff::StepDone> workers;  // by rank
   };
   // The local weights are to be replaced by the outer ones: bring_up(reset()).
   struct NeedReset {};
-  using Notice = std::variant<SnapshotReady, LocalApplied, NeedSamples, StepFinished, NeedReset>;
+  using Notice = std::variant<SnapshotReady, LocalApplied, NeedSamples, SamplesTrained,
+                              StepFinished, NeedReset>;
   std::optional<Notice> take_notice();
 
   // --- state to go back to
@@ -116,6 +121,7 @@ class Director {
   bool takes_snapshot(Time now, handoff::Step& order);
   bool take_samples(handoff::Step& order);
   void finish_step();
+  void count_samples(int64_t steps_done);
   void settle_snapshot();
   void settle_stable();
   void make_stable(const Stable& stable);

@@ -34,9 +34,9 @@ struct Harness {
         snapshots.push_back({ready->round, ready->step});
       } else if (auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
         applied_tokens.push_back(applied->token);
-      } else if (auto* finished = std::get_if<Director::StepFinished>(&*notice)) {
-        for (const SampleRange& range : finished->samples) used.push_back(range);
-      } else {
+      } else if (auto* trained = std::get_if<Director::SamplesTrained>(&*notice)) {
+        for (const SampleRange& range : trained->samples) used.push_back(range);
+      } else if (std::holds_alternative<Director::NeedReset>(*notice)) {
         ++num_resets;
       }
     }
@@ -119,7 +119,7 @@ TEST(DirectorTest, TheProtocolHearsOfAStepBeforeItsSnapshot) {
     done.step = 3;
     harness.director.heard(rank, done);
   }
-  ASSERT_TRUE(std::holds_alternative<Director::StepFinished>(*harness.director.take_notice()));
+  ASSERT_TRUE(std::holds_alternative<Director::SamplesTrained>(*harness.director.take_notice()));
   harness.collect();
   EXPECT_EQ(harness.snapshots.size(), 1u);
 }
@@ -219,6 +219,11 @@ TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
     for (int rank = 0; rank < kWorkers; ++rank) {
       harness.director.heard(rank, handoff::SnapshotDone{step + 1, step, 0});
     }
+    // The offer carries the samples of this very step, though the step ends after the round.
+    const auto trained = harness.director.take_notice();
+    ASSERT_TRUE(trained && std::holds_alternative<Director::SamplesTrained>(*trained));
+    EXPECT_EQ(std::get<Director::SamplesTrained>(*trained).steps_done, step + 1);
+    EXPECT_EQ(std::get<Director::SamplesTrained>(*trained).samples.size(), order->samples.size());
     harness.collect();
     EXPECT_FALSE(harness.order().has_value());
     harness.director.apply_local(merged(step, step + 1, 0));
