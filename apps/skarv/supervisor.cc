@@ -129,8 +129,8 @@ Status Supervisor::start_relays() {
       }
       SKARV_ASSIGN(process->options.command, relay_command(*link, listens, targets, folder));
       process->options.log = folder / "relay.log";
-      SKARV_TRY(launch(*process));
       relays_.push_back(std::move(process));
+      SKARV_TRY(launch(*relays_.back()));
     }
   }
   return Status();
@@ -183,8 +183,8 @@ Status Supervisor::start() {
     if (options_.trace) join.push_back("--trace");
     join.insert(join.end(), security.begin(), security.end());
     process->options.log = home / "agent.log";
-    SKARV_TRY(launch(*process));
     islands_.push_back(std::move(process));
+    SKARV_TRY(launch(*islands_.back()));
   }
   return Status();
 }

@@ -24,7 +24,7 @@ namespace skarv::testing {
 
 // Samples of a step, half of them in each island. Fewer make the last loss a matter of luck: which
 // island trains which samples depends on who asks first.
-inline constexpr int64_t kGlobalBatch = 32;
+inline constexpr int64_t kGlobalBatch = 64;
 
 struct RunShape {
   int64_t steps = 100, inner_steps = 10;
