@@ -29,7 +29,8 @@ function(skarv_room name)
 endfunction()
 
 # skarv_tests(<name> LINK ...): tests/<name>/**_test.cc as one program, each case known to ctest.
-# A room with slow cases names them Slow*; they carry the label "slow".
+# A room with slow cases names them Slow*; they carry the label "slow" and run alone: some measure
+# time, others are whole runs with several processes.
 function(skarv_tests name)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
   file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*.cc)
@@ -42,6 +43,6 @@ function(skarv_tests name)
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.
       TEST_FILTER "-*Slow*" PROPERTIES TIMEOUT 120 LABELS fast)
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.slow.
-      TEST_FILTER "*Slow*" PROPERTIES TIMEOUT 900 LABELS slow)
+      TEST_FILTER "*Slow*" PROPERTIES TIMEOUT 900 LABELS slow RUN_SERIAL TRUE)
   endif()
 endfunction()
