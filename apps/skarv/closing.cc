@@ -109,6 +109,7 @@ Json to_json(const Closing& closing) {
           {"digests_equal", digests_equal(closing)},
           {"folder", closing.folder},
           {"export", closing.exported},
+          {"trace", closing.trace},
           {"islands", islands}};
 }
 
@@ -175,6 +176,9 @@ std::string to_text(const Closing& closing) {
       "protocol.\n";
   text += cat("checkpoints and events: ", closing.folder,
               "/<island>/; exported model: ", closing.exported, "\n");
+  if (!closing.trace.empty()) {
+    text += cat("trace of a step over all devices (ui.perfetto.dev): ", closing.trace, "\n");
+  }
   return text;
 }
 

@@ -27,6 +27,7 @@ struct Closing {
   double validation_loss = 0;  // nats
   double wall_seconds = 0;
   std::string folder, exported;
+  std::string trace;  // file of --trace, or empty
 };
 
 double tokens_per_second(const Closing& closing);

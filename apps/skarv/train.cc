@@ -12,6 +12,7 @@
 #include "probe.h"
 #include "progress.h"
 #include "supervisor.h"
+#include "trace_file.h"
 #include "verb.h"
 
 namespace skarv {
@@ -178,12 +179,20 @@ Status train(const TrainFlags& flags) {
 
   Closing closing{
       input.run, input.data, predicted,    supervisor.reports(),        supervisor.relayed_bytes(),
-      0,         0,          flags.folder, (folder / "export").string()};
+      0,         0,          flags.folder, (folder / "export").string(), ""};
   supervisor.stop(std::chrono::seconds(5));
   std::error_code ignored;
   std::filesystem::remove_all(folder / "export", ignored);
   SKARV_TRY(export_run(folder, folder / "export", false).status());
   SKARV_ASSIGN(closing.validation_loss, validation_loss(closing.exported, input));
+  Status traced;  // what was trained is worth showing without it
+  if (flags.trace) {
+    std::vector<std::string> names;
+    for (const Island& island : job.plan.islands) names.push_back(island.name);
+    const auto merged = merge_traces(folder, names);
+    if (merged.ok()) closing.trace = merged->string();
+    traced = merged.status();
+  }
   closing.wall_seconds = to_seconds(Clock::real().now() - began);
   SKARV_TRY(write_file_atomic(folder / "closing.json", to_json(closing).dump(1) + "\n"));
   if (flags.json) {
@@ -191,7 +200,7 @@ Status train(const TrainFlags& flags) {
   } else {
     std::printf("\n%s", to_text(closing).c_str());
   }
-  return Status();
+  return traced;
 }
 
 }  // namespace

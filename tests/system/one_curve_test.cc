@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "system/site_run.h"
 
@@ -82,6 +84,34 @@ TEST(SlowOneSite, TrainsWithLocalRounds) {
   EXPECT_EQ(closing.at("tokens"), 40 * 8 * 32);
   EXPECT_EQ(closing.at("digests_equal"), true);
   EXPECT_LT(closing.at("validation_loss").get<double>(), run.losses().front());
+}
+
+// One file names every device of both islands and has their actions on one clock.
+TEST(SlowTrace, OneFileOverAllDevices) {
+  SiteRun run("trace", {.samples = {4, 4},
+                        .steps = 20,
+                        .exchange = "mode = \"local\"\ninner_steps = 10\noverlap_steps = 1"});
+  ASSERT_NO_FATAL_FAILURE(run.train({"--trace"}));
+  const auto path = run.out() / "trace.json";
+  EXPECT_NE(run.said().find(path.string()), std::string::npos) << run.said();
+  const auto trace = read_json(path);
+  ASSERT_TRUE(trace.ok()) << trace.status().to_string();
+  std::map<int, std::string> devices;
+  std::map<int, std::set<std::string>> actions;
+  for (const Json& event : trace->at("traceEvents")) {
+    const int process = event.at("pid");
+    if (event.at("name") == "process_name") devices[process] = event.at("args").at("name");
+    if (event.at("ph") != "X") continue;
+    actions[process].insert(event.at("name").get<std::string>());
+    EXPECT_GE(event.at("ts").get<double>(), 0);
+    EXPECT_LT(event.at("ts").get<double>(), 30e6) << "no common clock";
+  }
+  EXPECT_EQ(devices, (std::map<int, std::string>{{0, "north/a/0"}, {1, "south/a/0"}}));
+  for (const auto& [process, names] : actions) {
+    EXPECT_TRUE(names.contains("forward") && names.contains("backward") && names.contains("update"))
+        << devices[process];
+  }
+  EXPECT_EQ(actions.size(), devices.size());
 }
 
 }  // namespace
