@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "device/cpu_memory.h"
 #include "device/numerics.h"
+#include "train/probe_ops.h"
 #include "verb.h"
 
 namespace skarv::worker {
@@ -18,13 +19,32 @@ struct Flags {
   std::string run, plugin;
   train::ProbeOptions options;
   int num_threads = 1;
-  bool json = false;
+  bool ops = false, json = false;
 };
 
 Result<Run> read(const std::string& path) {
   if (!path.ends_with(".json")) return read_run(path);
   SKARV_ASSIGN(Json json, read_json(path));
   return run_from_json(json, path);
+}
+
+Status print_ops(const Run& run, const Device& device, const Flags& flags) {
+  SKARV_ASSIGN(const OpProfile profile,
+               train::profile_step(run, device, flags.options.microbatches.front()));
+  if (flags.json) {
+    std::printf("%s\n", to_json(profile).dump(2).c_str());
+    return Status();
+  }
+  std::vector<std::vector<std::string>> rows{{"op", "calls", "time", "share", ""}};
+  for (const OpProfile::Row& row : profile.rows) {
+    rows.push_back({row.op, cat(row.num_calls), human_seconds(row.seconds),
+                    fixed(100 * row.seconds / profile.seconds, 1) + " %",
+                    row.is_fallback ? "fallback" : ""});
+  }
+  std::printf("%sall ops %s; the device's fallback does %.1f %% of it\n",
+              format_table(rows).c_str(), human_seconds(profile.seconds).c_str(),
+              100 * profile.fallback_share());
+  return Status();
 }
 
 Status run_probe(const Flags& flags) {
@@ -35,6 +55,7 @@ Status run_probe(const Flags& flags) {
   count_cpu_memory();
   SKARV_TRY(apply(Numerics{.num_threads = flags.num_threads}));
   SKARV_TRY(device.make_current());
+  if (flags.ops) return print_ops(run, device, flags);
   SKARV_ASSIGN(Profile profile, train::probe(run, device, flags.options));
   if (flags.options.pace > 0) {
     std::fprintf(stderr, "%s is paced: times are nominal, %.2f x the fastest measured run\n",
@@ -77,6 +98,10 @@ void add_probe(CLI::App& app, VerbAction& action) {
   verb->add_option("--seconds", flags->options.seconds_per_size, "for each size and kind of layer")
       ->capture_default_str();
   verb->add_option("--threads", flags->num_threads, "of one op on cpu")->capture_default_str();
+  verb->add_flag(
+      "--ops", flags->ops,
+      "instead: the ops of one step of the whole model, of the first microbatch size, and "
+      "what the device's fallback does of them");
   verb->add_flag("--json", flags->json, "print a profile");
   verb->footer(
       "Example: skarv-worker probe --run run.toml --device north/a/0 --pace 0.5 --json\n"
