@@ -442,6 +442,13 @@ Status Agent::loop() {
     while (auto order = director_->next_order(Clock::real().now())) {
       if (!training_since_) training_since_ = Clock::real().now();
       said_.clear();
+      if (order->apply || order->snapshot) {
+        events_.write("ordered",
+                      {{"step", order->step},
+                       {"apply", order->apply ? order->apply->round : 0},
+                       {"verdict", order->apply ? static_cast<int>(order->apply->verdict) : -1},
+                       {"snapshot", order->snapshot ? order->snapshot->round : 0}});
+      }
       group_->send(*order);
     }
     if (auto apply = director_->take_apply()) group_->send(*apply);

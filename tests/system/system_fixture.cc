@@ -69,7 +69,7 @@ std::string run_file(const RunShape& shape) {
              "\n[model]\nhidden = 32\nblocks = 2\nheads = 2\nkv_heads = 2\nffn = 64\n"
              "context = 32\ntied_head = true\n[data]\nfolder = \"",
              shared_tokens().string(),
-             "\"\nvalidation_samples = 256\n[optimizer]\nlearning_rate = 3e-3\nwarmup_steps = 10\n"
+             "\"\nvalidation_samples = 256\n[optimizer]\nlearning_rate = 3e-3\nwarmup_steps = 40\n"
              "[exchange]\ninner_steps = ",
              shape.inner_steps, "\noverlap_steps = ", shape.overlap_steps,
              "\nlearning_rate = 0.7\nmomentum = 0.6\ndetection = \"", shape.detection_seconds,
@@ -238,7 +238,7 @@ SystemRun::~SystemRun() {
     const auto name = read_file(cat("/proc/", pid, "/comm"));
     if (name.ok() && name->starts_with("skarv-worker")) ::kill(pid, SIGKILL);
   }
-  if (::testing::Test::HasFailure() && std::getenv("SKARV_KEEP_RUNS") != nullptr) return;
+  if (std::getenv("SKARV_KEEP_RUNS") != nullptr) return;
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
 }
