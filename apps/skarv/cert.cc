@@ -1,9 +1,11 @@
 // skarv cert: a run's own certificate authority, certificates and token.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <set>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "net/certificate.h"
 #include "verb.h"
 
@@ -18,7 +20,29 @@ struct CertFlags {
   bool json = false;
 };
 
+// All names are looked at before the first file is written.
+Status check_names(const CertFlags& flags) {
+  std::set<std::string> files = {"ca"};
+  for (const std::string& name : flags.names) {
+    SKARV_TRY(net::check_certificate_name(name).wrap("skarv cert"));
+    const std::filesystem::path path = net::credentials_of(flags.folder, name).certificate;
+    if (!files.insert(path.stem().string()).second) {
+      return config_error(cat("the name '", name, "' is given twice, or is the authority's"))
+          .at(path.string())
+          .with_hint("every name has its own pair of files: choose another");
+    }
+    if (std::filesystem::exists(path)) {
+      return Status(Code::kAlreadyExists, Scope::kConfig, cat("'", name, "' has a certificate"))
+          .at(path.string())
+          .with_hint("nothing is overwritten: choose another folder, or remove the old pair");
+    }
+  }
+  return Status();
+}
+
 Status make_certificates(const CertFlags& flags) {
+  SKARV_TRY(net::check_certificate_name(flags.run).wrap("--run"));
+  SKARV_TRY(check_names(flags));
   const std::filesystem::path folder = flags.folder;
   Json report = {{"folder", flags.folder}, {"certificates", Json::array()}};
   // A second call adds names to an authority that is there.

@@ -11,6 +11,8 @@ namespace skarv {
 
 namespace {
 
+constexpr double kMaxMegabytes = 1e9;
+
 struct DataFlags {
   DataOptions options;
   std::string corpus, output, tokenizer;
@@ -20,6 +22,11 @@ struct DataFlags {
 
 Status make_data(DataFlags flags) {
   DataOptions options = flags.options;
+  if (!(flags.max_megabytes <= kMaxMegabytes)) {  // false for what is no number, too
+    return config_error(cat("--max-mb is ", flags.max_megabytes))
+        .at("skarv data")
+        .with_hint(cat("choose at most ", kMaxMegabytes));
+  }
   options.corpus.path = flags.corpus;
   options.output = flags.output;
   options.tokenizer = flags.tokenizer;
@@ -28,7 +35,12 @@ Status make_data(DataFlags flags) {
   options.progress = [&](double fraction, const std::string& text) {
     progress.update(fraction, text);
   };
-  SKARV_ASSIGN(const DataReport report, prepare_data(options));
+  const auto prepared = prepare_data(options);
+  if (!prepared.ok()) {
+    const Status& why = prepared.status();
+    return why.origin().empty() ? why.at("skarv data") : why;
+  }
+  const DataReport& report = *prepared;
   progress.finish();
   if (flags.json) {
     std::printf("%s\n", report.to_json().dump(2).c_str());

@@ -19,6 +19,13 @@ struct ExportFlags {
   bool json = false;
 };
 
+// What else a checkpoint says of itself is for its owner; export lives without it.
+int64_t round_of(const CheckpointReader& reader) {
+  const Json& extra = reader.extra();
+  if (!extra.is_object() || !extra.contains("round")) return 0;
+  return extra["round"].is_number_integer() ? extra["round"].get<int64_t>() : 0;
+}
+
 // The folder of a run, of an island, or of one checkpoint.
 Result<std::filesystem::path> find_checkpoint(const std::filesystem::path& given) {
   if (std::filesystem::exists(given / "COMMIT")) return given;
@@ -33,7 +40,7 @@ Result<std::filesystem::path> find_checkpoint(const std::filesystem::path& given
     const auto latest = latest_checkpoint(entry.path() / "checkpoints");
     if (!latest.ok()) continue;
     SKARV_ASSIGN(const CheckpointReader reader, CheckpointReader::open(*latest));
-    const int64_t round = reader.extra().value("round", int64_t{0});
+    const int64_t round = round_of(reader);
     if (round > newest_step) newest = *latest, newest_step = round;
   }
   if (newest) return *newest;
@@ -70,14 +77,18 @@ Status export_verb(const ExportFlags& flags) {
 Result<ExportedRun> export_run(const std::filesystem::path& run,
                                const std::filesystem::path& output, bool bfloat16) {
   if (!std::filesystem::exists(run)) {
-    return Status(Code::kNotFound, Scope::kConfig, "there is no such folder").at(run.string());
+    return Status(Code::kNotFound, Scope::kConfig, "there is no such folder")
+        .at(run.string())
+        .with_hint(
+            "give the folder of a run (skarv train --out), of an island, or of a checkpoint");
   }
   ExportedRun exported;
   SKARV_ASSIGN(exported.checkpoint, find_checkpoint(run));
   SKARV_ASSIGN(const CheckpointReader reader, CheckpointReader::open(exported.checkpoint));
-  if (!reader.extra().contains("model")) {
-    return Status(Code::kDataLoss, Scope::kRun, "it does not say its model")
-        .at(exported.checkpoint.string());
+  if (!reader.extra().is_object() || !reader.extra().contains("model")) {
+    return Status(Code::kDataLoss, Scope::kRun, "the checkpoint does not say its model")
+        .at((exported.checkpoint / "manifest.json").string())
+        .with_hint("export an older one: name its folder");
   }
   SKARV_ASSIGN(const Model model,
                model_from_json(reader.extra()["model"], exported.checkpoint.string()));
@@ -86,7 +97,7 @@ Result<ExportedRun> export_run(const std::filesystem::path& run,
   options.type = bfloat16 ? DataType::kBfloat16 : DataType::kFloat32;
   options.tokenizer = find_tokenizer(exported.checkpoint);
   if (!options.tokenizer.empty()) options.end_token = "<|endoftext|>";
-  exported.round = reader.extra().value("round", int64_t{0});
+  exported.round = round_of(reader);
   exported.num_parameters = num_parameters(model);
   SKARV_TRY(export_hugging_face(
       model,

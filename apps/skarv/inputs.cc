@@ -5,6 +5,16 @@
 
 namespace skarv {
 
+namespace {
+
+// An origin inside a file ("islands[0].pipelines") gets the file before it.
+Status in_file(const Status& status, const std::filesystem::path& path) {
+  if (status.origin().empty()) return status.at(path.string());
+  return status.at(cat(path.string(), ": ", status.origin()));
+}
+
+}  // namespace
+
 Result<RunInput> read_run_input(const std::filesystem::path& run_file,
                                 const std::string& data_folder) {
   RunInput input;
@@ -35,6 +45,32 @@ Result<RunInput> read_run_input(const std::filesystem::path& run_file,
   return input;
 }
 
+Result<Profile> read_profile_input(const std::filesystem::path& path, const Model& model) {
+  constexpr char kMeasure[] = "measure again: skarv probe";
+  auto profile = read_profile(path);
+  if (!profile.ok()) {
+    const Status& why = profile.status();
+    return why.hint().empty() || why.code() == Code::kNotFound ? why.with_hint(kMeasure) : why;
+  }
+  const std::string digest = digest_of(model).hex();
+  if (!profile->model.empty() && profile->model != digest) {
+    return config_error(cat("the profile was measured for the model ", profile->model.substr(0, 12),
+                            ", this is ", digest.substr(0, 12)))
+        .at(path.string())
+        .with_hint(kMeasure);
+  }
+  return profile;
+}
+
+Result<Plan> read_plan_input(const std::filesystem::path& path, const Run& run,
+                             const Cluster& cluster) {
+  SKARV_ASSIGN(Plan plan, read_plan(path));
+  if (const Status why = check_plan(plan, run.model, run, cluster); !why.ok()) {
+    return in_file(why, path);
+  }
+  return plan;
+}
+
 Json to_json(const Job& job) {
   return {{"version", 1},
           {"run", to_json(job.run)},
@@ -56,13 +92,20 @@ Result<Job> job_from_json(const Json& json, const std::string& origin) {
   SKARV_ASSIGN(job.cluster, cluster_from_json(json["cluster"], origin));
   SKARV_ASSIGN(job.profile, profile_from_json(json["profile"], origin));
   SKARV_ASSIGN(job.plan, plan_from_json(json["plan"], origin));
-  SKARV_TRY(check_plan(job.plan, job.run.model, job.run, job.cluster).wrap(origin));
+  if (const Status why = check_plan(job.plan, job.run.model, job.run, job.cluster); !why.ok()) {
+    return in_file(why, origin);
+  }
   return job;
 }
 
 Result<Job> read_job(const std::filesystem::path& path) {
-  SKARV_ASSIGN(const Json json, read_json(path));
-  return job_from_json(json, path.string());
+  auto json = read_json(path);
+  if (!json.ok()) {
+    return json.status().code() == Code::kNotFound
+               ? json.status().with_hint("it is written by `skarv train`")
+               : json.status();
+  }
+  return job_from_json(*json, path.string());
 }
 
 }  // namespace skarv

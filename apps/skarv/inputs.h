@@ -22,6 +22,12 @@ struct RunInput {
 Result<RunInput> read_run_input(const std::filesystem::path& run_file,
                                 const std::string& data_folder = "");
 
+// The profile of this model. Errors name the file.
+Result<Profile> read_profile_input(const std::filesystem::path& path, const Model& model);
+// A plan that this run and cluster can carry out. Errors name the file and the place in it.
+Result<Plan> read_plan_input(const std::filesystem::path& path, const Run& run,
+                             const Cluster& cluster);
+
 // Everything that the coordinator, the agents and the workers of one run share, as one document.
 struct Job {
   Run run;

@@ -19,9 +19,37 @@ struct JoinFlags {
   bool trace = false;
 };
 
+// A coordinator that is away may come later; one that refuses this host never changes its mind, and
+// a person is told now and not by a log.
+Status ask_coordinator(const AgentOptions& options) {
+  net::Options dialing = options.net;
+  dialing.expected_peer = "coordinator";
+  auto connection = options.transport->connect(options.coordinator, dialing,
+                                               net::deadline_in(dialing.detection_time));
+  if (connection.ok()) {
+    (void)(*connection)->close(net::deadline_in(std::chrono::seconds(1)));
+    return Status();
+  }
+  switch (connection.status().code()) {
+    case Code::kPermissionDenied:
+    case Code::kFailedPrecondition:
+    case Code::kInvalidArgument:
+      return connection.status().wrap("--coordinator " + options.coordinator);
+    default:
+      return Status();
+  }
+}
+
 Status join_run(const JoinFlags& flags) {
   AgentOptions options;
   SKARV_ASSIGN(options.job, read_job(flags.job));
+  if (options.job.plan.find_island(flags.island) == nullptr) {
+    std::vector<std::string> names;
+    for (const Island& island : options.job.plan.islands) names.push_back(island.name);
+    return Status(Code::kNotFound, Scope::kConfig, cat("the plan has no island ", flags.island))
+        .at(flags.job)
+        .with_hint("--island is one of " + join(names, ", "));
+  }
   SKARV_ASSIGN(const Network network, open_network(flags.network, options.job.run, flags.island));
   options.island = flags.island;
   options.folder = flags.folder;
@@ -36,10 +64,13 @@ Status join_run(const JoinFlags& flags) {
   for (const std::string& route : flags.routes) {
     const size_t equals = route.find('=');
     if (equals == std::string::npos) {
-      return config_error("--route " + route + ": expected ISLAND=HOST:PORT");
+      return config_error("--route " + route + ": expected ISLAND=HOST:PORT")
+          .at("skarv join")
+          .with_hint("for instance --route north=127.0.0.1:7701");
     }
     options.routes[route.substr(0, equals)] = route.substr(equals + 1);
   }
+  SKARV_TRY(ask_coordinator(options));
   watch_interrupts();
   Agent agent(std::move(options));
   return agent.run();

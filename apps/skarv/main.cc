@@ -1,7 +1,11 @@
 // skarv: plans, trains and looks after one model on unequal chips in several sites.
+#include <signal.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 
+#include "base/text.h"
 #include "verb.h"
 
 namespace skarv {
@@ -15,9 +19,10 @@ ExitCode exit_code_of(const Status& status) {
     case Code::kAlreadyExists:
     case Code::kFailedPrecondition:
       return kExitBadInput;
+    case Code::kPermissionDenied:
+      return status.scope() == Scope::kConfig ? kExitBadInput : kExitUnavailable;
     case Code::kDeadlineExceeded:
     case Code::kUnavailable:
-    case Code::kPermissionDenied:
       return kExitUnavailable;
     case Code::kDataLoss:
       return kExitDataLoss;
@@ -25,11 +30,50 @@ ExitCode exit_code_of(const Status& status) {
       return kExitBug;
     case Code::kCancelled:
       return kExitInterrupted;
-    case Code::kResourceExhausted:
-      return kExitFailed;
+    case Code::kResourceExhausted:  // of a configuration: a plan that does not fit
+      return status.scope() == Scope::kConfig ? kExitBadInput : kExitFailed;
   }
   return kExitFailed;
 }
+
+namespace {
+
+// What is wrong with the command line, in the form of every other message.
+Status explain(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const std::vector<const CLI::App*> chosen = app.get_subcommands({});
+  const CLI::App* verb = nullptr;
+  std::vector<std::string> verbs;
+  for (const CLI::App* one : chosen) {
+    if (one->parsed()) verb = one;
+    verbs.push_back(one->get_name());
+  }
+  if (verb == nullptr) {
+    const std::string given = argc > 1 ? argv[1] : "";
+    const std::string nearest = nearest_name(given, verbs);
+    return config_error(given.empty() ? "no verb is given"
+                                      : "there is no verb or flag \"" + given + "\"")
+        .at("the command line")
+        .with_hint(nearest.empty() ? "the verbs are " + join(verbs, ", ")
+                                   : "did you mean " + nearest + "?");
+  }
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : verb->get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  std::string cause = error.what(), nearest;
+  for (const std::string& given : verb->remaining()) {
+    if (!given.starts_with("-")) continue;
+    cause = "there is no flag " + given;
+    nearest = nearest_name(given, flags);
+    break;
+  }
+  return config_error(cause)
+      .at("skarv " + verb->get_name())
+      .with_hint((nearest.empty() ? "" : "did you mean " + nearest + "? ") + "skarv " +
+                 verb->get_name() + " --help shows every flag and an example");
+}
+
+}  // namespace
 
 }  // namespace skarv
 
@@ -45,6 +89,8 @@ int main(int argc, char** argv) {
       "Exit codes: 0 done; 1 ran and failed; 2 bad input, nothing was started; 3 a peer, port or\n"
       "device is not there; 4 damaged bytes; 70 a bug of Skarv; 130 interrupted.");
 
+  // A limit on the size of files is a full disk like any other: an error, not a signal.
+  ::signal(SIGXFSZ, SIG_IGN);
   VerbAction action;
   for (auto* add : {add_data, add_probe, add_plan, add_train, add_coordinator, add_join, add_status,
                     add_export, add_generate, add_cert}) {
@@ -53,10 +99,17 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? kExitOk : kExitBadInput;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "skarv: %s\n", explain(app, error, argc, argv).to_string().c_str());
+    return kExitBadInput;
   }
-  const Status status = action();
+  Status status;
+  try {
+    status = action();
+  } catch (const std::exception& error) {
+    status = bug(std::string("an exception reached main: ") + error.what())
+                 .with_hint("report it with the command line and the files it names");
+  }
   if (!status.ok()) std::fprintf(stderr, "skarv: %s\n", status.to_string().c_str());
   return exit_code_of(status);
 }

@@ -27,10 +27,22 @@ Result<Network> open_network(const NetworkFlags& flags, const Run& run, const st
     return network;
   }
   const std::filesystem::path folder = flags.certs;
-  std::string file = name;
-  std::replace(file.begin(), file.end(), '/', '_');
-  network.options.credentials =
-      net::Credentials{folder / "ca.pem", folder / (file + ".pem"), folder / (file + ".key")};
+  const net::Credentials files = net::credentials_of(folder, name);
+  for (const auto& path : {files.ca, files.certificate, files.key, folder / "token"}) {
+    if (std::filesystem::exists(path)) continue;
+    return Status(Code::kNotFound, Scope::kConfig,
+                  cat("--certs: a file of '", name, "' is missing"))
+        .at(path.string())
+        .with_hint(cat("make it with: skarv cert ", name, " --folder ", flags.certs,
+                       ", or copy it from where the authority is"));
+  }
+  SKARV_ASSIGN(const std::string certified, net::certificate_name(files.certificate));
+  if (certified != name) {
+    return config_error(cat("this certificate is for '", certified, "', not for '", name, "'"))
+        .at(files.certificate.string())
+        .with_hint("every name has its own certificate: skarv cert");
+  }
+  network.options.credentials = files;
   SKARV_ASSIGN(network.options.token, net::read_token(folder / "token"));
   network.transport = net::make_tls_transport();
   return network;

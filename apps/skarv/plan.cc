@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "inputs.h"
 #include "plan/search/planner.h"
 #include "verb.h"
@@ -19,15 +20,18 @@ struct PlanFlags {
 Status plan(const PlanFlags& flags) {
   SKARV_ASSIGN(const RunInput input, read_run_input(flags.run, flags.data));
   SKARV_ASSIGN(const Cluster cluster, read_cluster(flags.cluster));
-  SKARV_ASSIGN(const Profile profile, read_profile(flags.profile));
+  SKARV_ASSIGN(const Profile profile, read_profile_input(flags.profile, input.run.model));
   PlanReport report;
   if (flags.plan.empty()) {
-    SKARV_ASSIGN(report, make_plan(input.run, cluster, profile));
+    auto made = make_plan(input.run, cluster, profile);
+    if (!made.ok()) return made.status().wrap(cat(flags.cluster, " with ", flags.profile));
+    report = std::move(*made);
     SKARV_TRY(write_file_atomic(flags.output, to_json(report.plan).dump(1) + "\n"));
   } else {
-    SKARV_ASSIGN(const Plan given, read_plan(flags.plan));
-    SKARV_TRY(check_plan(given, input.run.model, input.run, cluster).wrap(flags.plan));
-    SKARV_ASSIGN(report, price_plan(given, input.run, cluster, profile));
+    SKARV_ASSIGN(const Plan given, read_plan_input(flags.plan, input.run, cluster));
+    auto priced = price_plan(given, input.run, cluster, profile);
+    if (!priced.ok()) return priced.status().wrap(cat(flags.plan, " with ", flags.profile));
+    report = std::move(*priced);
   }
   if (flags.json) {
     std::printf("%s\n", to_json(report).dump(2).c_str());

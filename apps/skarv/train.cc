@@ -64,6 +64,19 @@ Status check_steps(const Run& run, const std::string& origin) {
       .with_hint(cat("use ", run.steps / round * round + round));
 }
 
+// Before a folder is made, not when the relays are started.
+Status check_links(const Plan& plan, const Cluster& cluster, const std::string& origin) {
+  for (const Island& a : plan.islands) {
+    for (const Island& b : plan.islands) {
+      if (a.name >= b.name || cluster.find_link(a.name, b.name) != nullptr) continue;
+      return config_error(cat("no link between ", a.name, " and ", b.name, " to emulate"))
+          .at(origin)
+          .with_hint("add a [[link]] of these sites, or run without --emulate-wan");
+    }
+  }
+  return Status();
+}
+
 std::string progress_line(const std::vector<IslandProgress>& islands, const Run& run,
                           double seconds_left) {
   std::string text;
@@ -145,17 +158,21 @@ Status train(const TrainFlags& flags) {
     SKARV_TRY(make_directories(folder));
     SKARV_TRY(write_file_atomic(folder / "profile.json", to_json(job.profile).dump(1) + "\n"));
   } else {
-    SKARV_ASSIGN(job.profile, read_profile(flags.profile));
+    SKARV_ASSIGN(job.profile, read_profile_input(flags.profile, input.run.model));
   }
   PlanReport predicted;
   if (flags.plan.empty()) {
-    SKARV_ASSIGN(predicted, make_plan(input.run, cluster, job.profile));
+    auto made = make_plan(input.run, cluster, job.profile);
+    if (!made.ok()) return made.status().wrap(cat(flags.cluster, " with ", flags.profile));
+    predicted = std::move(*made);
     job.plan = predicted.plan;
   } else {
-    SKARV_ASSIGN(job.plan, read_plan(flags.plan));
-    SKARV_TRY(check_plan(job.plan, input.run.model, input.run, cluster).wrap(flags.plan));
-    SKARV_ASSIGN(predicted, price_plan(job.plan, input.run, cluster, job.profile));
+    SKARV_ASSIGN(job.plan, read_plan_input(flags.plan, input.run, cluster));
+    auto priced = price_plan(job.plan, input.run, cluster, job.profile);
+    if (!priced.ok()) return priced.status().wrap(cat(flags.plan, " with ", flags.profile));
+    predicted = std::move(*priced);
   }
+  if (flags.emulate_wan) SKARV_TRY(check_links(job.plan, cluster, flags.cluster));
   // Before anything trains: what is predicted cannot be changed by what is measured.
   SKARV_TRY(make_directories(folder));
   SKARV_TRY(write_file_atomic(folder / "prediction.json", to_json(predicted).dump(1) + "\n"));
@@ -178,7 +195,7 @@ Status train(const TrainFlags& flags) {
   progress.finish();
 
   Closing closing{
-      input.run, input.data, predicted,    supervisor.reports(),        supervisor.relayed_bytes(),
+      input.run, input.data, predicted,    supervisor.reports(),         supervisor.relayed_bytes(),
       0,         0,          flags.folder, (folder / "export").string(), ""};
   supervisor.stop(std::chrono::seconds(5));
   std::error_code ignored;

@@ -13,9 +13,10 @@ ExitCode exit_code_of(const Status& status) {
     case Code::kAlreadyExists:
     case Code::kFailedPrecondition:
       return kExitBadInput;
+    case Code::kPermissionDenied:
+      return status.scope() == Scope::kConfig ? kExitBadInput : kExitUnavailable;
     case Code::kDeadlineExceeded:
     case Code::kUnavailable:
-    case Code::kPermissionDenied:
       return kExitUnavailable;
     case Code::kDataLoss:
       return kExitDataLoss;

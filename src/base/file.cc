@@ -68,7 +68,7 @@ Status write_file_atomic(const fs::path& path, std::string_view content) {
   const fs::path temporary = path.string() + ".tmp" + std::to_string(::getpid());
   {
     FileHandle file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!file) return io_error("cannot create", temporary.string(), errno);
+    if (!file) return io_error("cannot create", path.string(), errno);
     Status status = write_all(file.get(), std::as_bytes(std::span(content)), path);
     if (status.ok() && ::fsync(file.get()) != 0)
       status = io_error("cannot sync", path.string(), errno);

@@ -17,7 +17,9 @@ Result<Json> parse_json(std::string_view text, const std::string& origin) {
     if (const size_t colon = cause.find("syntax error"); colon != std::string::npos) {
       cause = cause.substr(colon);
     }
-    return config_error("not valid JSON: " + cause).at(cat(origin, ":", line));
+    return config_error("not valid JSON: " + cause)
+        .at(cat(origin, ":", line))
+        .with_hint("correct this line; a file that was cut off has to be made again");
   } catch (const nlohmann::json::exception& error) {  // a number too large for a double
     return config_error(cat("not valid JSON: ", error.what())).at(origin);
   }

@@ -131,6 +131,14 @@ Status io_error(const std::string& what, const std::string& where, int error_num
       code = Code::kResourceExhausted;
       hint = "another program listens there: choose another port";
       break;
+    case ENOTDIR:
+      code = Code::kInvalidArgument;
+      hint = "a part of this path is a file: name another folder";
+      break;
+    case EISDIR:
+      code = Code::kInvalidArgument;
+      hint = "this is a folder: name a file";
+      break;
     case EEXIST:
       code = Code::kAlreadyExists;
       break;

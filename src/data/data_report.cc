@@ -119,6 +119,12 @@ Result<DataReport> load_data(const std::filesystem::path& folder) {
     return refuse(Status(Code::kDataLoss, Scope::kConfig,
                          "tokenizer.json is not the one that made the tokens"));
   }
+  if (tokenizer.vocabulary_size() != report->vocabulary_size) {
+    return refuse(
+        Status(Code::kDataLoss, Scope::kConfig,
+               cat("it says ", report->vocabulary_size,
+                   " tokens of vocabulary, tokenizer.json has ", tokenizer.vocabulary_size())));
+  }
   for (const auto& [name, count] :
        {std::pair("train", report->train), std::pair("validation", report->validation)}) {
     SKARV_ASSIGN(const TokenFile file, TokenFile::open(folder / name));

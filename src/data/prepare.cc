@@ -142,7 +142,6 @@ class Preparation {
                                  : Tokenizer::load(options_.tokenizer);
     words_ = WordCounter();
     if (!made.ok()) return made.status();
-    SKARV_TRY(made->save(options_.output / "tokenizer.json"));
     return made;
   }
 
@@ -181,6 +180,13 @@ class Preparation {
           .at(options_.corpus.path.string())
           .with_hint("use more text, or a smaller validation fraction");
     }
+    // All that can fail for want of text or space has been done beside what lay here before. From
+    // here on the folder is in between states: no manifest until the end.
+    const fs::path manifest = options_.output / "data.json";
+    std::error_code error;
+    fs::remove(manifest, error);
+    if (error) return io_error("cannot remove", manifest.string(), error.value());
+    SKARV_TRY(tokenizer.save(options_.output / "tokenizer.json"));
     SKARV_TRY(finish(*train, &report_.train));
     return finish(*validation, &report_.validation);
   }
@@ -237,6 +243,8 @@ Result<DataReport> prepare_data(const DataOptions& options) {
   SKARV_TRY(check_options(options));
   SKARV_ASSIGN(const Corpus corpus, Corpus::open(options.corpus));
   SKARV_ASSIGN(const Digest settings, settings_digest(options, corpus));
+  std::error_code error;
+  const bool is_new = !fs::exists(options.output, error);
   SKARV_TRY(make_directories(options.output));
   SKARV_ASSIGN(const FileHandle lock, lock_folder(options.output));
   if (Result<DataReport> done = load_data(options.output);
@@ -244,12 +252,9 @@ Result<DataReport> prepare_data(const DataOptions& options) {
     done->was_done = true;
     return done;
   }
-  // From here on the folder is in between states: no manifest until the end.
-  const fs::path manifest = options.output / "data.json";
-  std::error_code error;
-  fs::remove(manifest, error);
-  if (error) return io_error("cannot remove", manifest.string(), error.value());
-  return Preparation(options, corpus).run(settings);
+  Result<DataReport> made = Preparation(options, corpus).run(settings);
+  if (!made.ok() && is_new) fs::remove_all(options.output, error);
+  return made;
 }
 
 }  // namespace skarv

@@ -67,7 +67,11 @@ Result<Certificate> read_certificate(const fs::path& path) {
   SKARV_ASSIGN(const std::string text, read_file(path));
   const Memory memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
   Certificate certificate(PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr));
-  if (!certificate) return config_error("not a PEM certificate").at(path.string());
+  if (!certificate) {
+    return config_error("not a PEM certificate")
+        .at(path.string())
+        .with_hint("copy it again, or make it with: skarv cert");
+  }
   return certificate;
 }
 
@@ -75,7 +79,11 @@ Result<Key> read_key(const fs::path& path) {
   SKARV_ASSIGN(const std::string text, read_file(path));
   const Memory memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
   Key key(PEM_read_bio_PrivateKey(memory.get(), nullptr, nullptr, nullptr));
-  if (!key) return config_error("not a PEM private key").at(path.string());
+  if (!key) {
+    return config_error("not a PEM private key")
+        .at(path.string())
+        .with_hint("copy it again, or make it with: skarv cert");
+  }
   return key;
 }
 
@@ -136,16 +144,6 @@ Status write_pair(const fs::path& certificate_path, X509* certificate, const fs:
   return write_new(certificate_path, certificate_text, 0644);
 }
 
-Status check_name(const std::string& name) {
-  const std::string allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./";
-  if (name.empty() || name.size() > kMaxNameBytes ||
-      name.find_first_not_of(allowed) != std::string::npos) {
-    return config_error(cat("'", name, "' cannot be a name in a certificate"))
-        .with_hint("1 to 64 of letters, digits, '-', '_', '.' and '/'");
-  }
-  return {};
-}
-
 std::string file_stem(std::string name) {
   for (char& letter : name) {
     if (letter == '/') letter = '_';
@@ -155,8 +153,23 @@ std::string file_stem(std::string name) {
 
 }  // namespace
 
+Status check_certificate_name(const std::string& name) {
+  const std::string allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./";
+  if (name.empty() || name.size() > kMaxNameBytes ||
+      name.find_first_not_of(allowed) != std::string::npos) {
+    return config_error(cat("'", name, "' cannot be a name in a certificate"))
+        .with_hint("1 to 64 of letters, digits, '-', '_', '.' and '/'");
+  }
+  return {};
+}
+
+Credentials credentials_of(const fs::path& folder, const std::string& name) {
+  const std::string stem = file_stem(name);
+  return {folder / "ca.pem", folder / (stem + ".pem"), folder / (stem + ".key")};
+}
+
 Status make_authority(const fs::path& folder, const std::string& run, int num_days) {
-  SKARV_TRY(check_name(run));
+  SKARV_TRY(check_certificate_name(run));
   SKARV_TRY(make_directories(folder));
   const Key key(EVP_EC_gen("P-256"));
   if (!key) return openssl_error("cannot make a key");
@@ -166,15 +179,14 @@ Status make_authority(const fs::path& folder, const std::string& run, int num_da
 
 Result<Credentials> make_certificate(const fs::path& folder, const std::string& name,
                                      int num_days) {
-  SKARV_TRY(check_name(name));
+  SKARV_TRY(check_certificate_name(name));
   SKARV_ASSIGN(const Certificate authority, read_certificate(folder / "ca.pem"));
   SKARV_ASSIGN(const Key authority_key, read_key(folder / "ca.key"));
   const Key key(EVP_EC_gen("P-256"));
   if (!key) return openssl_error("cannot make a key");
   SKARV_ASSIGN(const Certificate certificate,
                sign(key.get(), name, num_days, authority.get(), authority_key.get()));
-  const std::string stem = file_stem(name);
-  Credentials files{folder / "ca.pem", folder / (stem + ".pem"), folder / (stem + ".key")};
+  Credentials files = credentials_of(folder, name);
   SKARV_TRY(write_pair(files.certificate, certificate.get(), files.key, key.get()));
   return files;
 }
@@ -197,7 +209,11 @@ Result<std::string> read_token(const fs::path& file) {
   }
   SKARV_ASSIGN(std::string token, read_file(file));
   while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
-  if (token.empty()) return config_error("the token file is empty").at(file.string());
+  if (token.empty()) {
+    return config_error("the token file is empty")
+        .at(file.string())
+        .with_hint("copy it again from the folder where skarv cert made it");
+  }
   return token;
 }
 

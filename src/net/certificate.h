@@ -11,13 +11,18 @@
 
 namespace skarv::net {
 
+// Error: not 1 to 64 of letters, digits and -_./ .
+Status check_certificate_name(const std::string& name);
+// Where the files of `name` lie in a folder of certificates; they need not be there.
+Credentials credentials_of(const std::filesystem::path& folder, const std::string& name);
+
 // ca.pem and ca.key in `folder` (made if absent), for `run`, valid for `num_days`. Error:
 // kAlreadyExists if ca.pem or ca.key is there; nothing is ever overwritten.
 Status make_authority(const std::filesystem::path& folder, const std::string& run,
                       int num_days = 825);
 
 // `folder`/<name with / as _>.pem and .key, signed by the authority in `folder`. `name`: "north/a",
-// "coordinator"; letters, digits and -_./ only, at most 64. Returns the paths of all three files.
+// "coordinator"; see check_certificate_name. Returns the paths of all three files.
 Result<Credentials> make_certificate(const std::filesystem::path& folder, const std::string& name,
                                      int num_days = 825);
 

@@ -72,7 +72,8 @@ Result<Document> Document::from_toml(const std::string& text, const std::string&
     return document;
   } catch (const toml::parse_error& error) {
     return config_error(cat("not valid TOML: ", error.description()))
-        .at(cat(origin, ":", error.source().begin.line));
+        .at(cat(origin, ":", error.source().begin.line))
+        .with_hint("correct this line; texts stand in quotes, tables in [brackets]");
   }
 }
 
