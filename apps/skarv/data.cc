@@ -37,7 +37,12 @@ Status make_data(DataFlags flags) {
   };
   const auto prepared = prepare_data(options);
   if (!prepared.ok()) {
-    const Status& why = prepared.status();
+    Status why = prepared.status();
+    if (why.hint().empty() && !flags.tokenizer.empty()) {
+      why = why.with_hint(
+          "--tokenizer takes a tokenizer.json with byte-level BPE; without it one is "
+          "learned");
+    }
     return why.origin().empty() ? why.at("skarv data") : why;
   }
   const DataReport& report = *prepared;

@@ -18,7 +18,9 @@ constexpr size_t kReadBytes = 256 << 10;
 constexpr uint64_t kMaxLineBytes = 64 << 20;
 
 Status bad_line(const std::string& what, const CorpusFile& file, uint64_t line) {
-  return config_error(what).at(cat(file.path.string(), ":", line));
+  return config_error(what)
+      .at(cat(file.path.string(), ":", line))
+      .with_hint("correct this line or take it out: each is one JSON object with a text field");
 }
 
 Result<std::string> text_of_line(const std::string& line, const std::string& field,

@@ -180,13 +180,14 @@ class Preparation {
           .at(options_.corpus.path.string())
           .with_hint("use more text, or a smaller validation fraction");
     }
-    // All that can fail for want of text or space has been done beside what lay here before. From
-    // here on the folder is in between states: no manifest until the end.
+    // What fails for want of text or space has been tried by now, beside what lay here before. A
+    // manifest without its tokenizer is refused by who reads it, so it goes second.
+    SKARV_TRY(tokenizer.save(options_.output / "tokenizer.json"));
+    // From here on the folder is in between states: no manifest until the end.
     const fs::path manifest = options_.output / "data.json";
     std::error_code error;
     fs::remove(manifest, error);
     if (error) return io_error("cannot remove", manifest.string(), error.value());
-    SKARV_TRY(tokenizer.save(options_.output / "tokenizer.json"));
     SKARV_TRY(finish(*train, &report_.train));
     return finish(*validation, &report_.validation);
   }
