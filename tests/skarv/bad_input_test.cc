@@ -542,6 +542,27 @@ TEST_F(BadPeer, PortInUse) {
   }
 }
 
+TEST_F(BadPeer, TruncatedExport) {
+  if (!fs::exists(worker_path())) GTEST_SKIP() << "skarv-worker is not built (preset core)";
+  const ProgramEnd made =
+      run_program({SKARV_PROGRAM, "export", "island", "--out", "x"}, folder_, kDeadline);
+  ASSERT_EQ(made.exit_code, 0) << made.text;
+  fs::resize_file(folder_ / "x/model.safetensors",
+                  fs::file_size(folder_ / "x/model.safetensors") / 2);
+  const auto before = picture_of(folder_);
+  const std::vector<std::vector<std::string>> commands = {
+      {SKARV_PROGRAM, "generate", "x"},
+      {worker_path().string(), "evaluate", "--checkpoint", "x", "--data", "data"}};
+  for (const auto& command : commands) {
+    const ProgramEnd end = run_program(command, folder_, kDeadline);
+    EXPECT_EQ(end.exit_code, 4) << end.text;
+    for (const char* word : {"x/model.safetensors", "not a whole", "hint: "}) {
+      EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
+    }
+  }
+  EXPECT_EQ(picture_of(folder_), before);
+}
+
 // A coordinator that is up, and what comes to it.
 class BadGuest : public BadPeer {
  protected:
