@@ -16,8 +16,21 @@ std::vector<std::string> words_of(std::string_view line) {
 
 }  // namespace
 
-Link::Link(const LinkSettings& settings) : shapers_{Shaper("a"), Shaper("b")} {
+Link::Link(const LinkSettings& settings, Cargo cargo)
+    : cargo_(cargo), shapers_{Shaper("a"), Shaper("b")} {
   for (size_t i = 0; i < 2; ++i) shapers_[i].configure(settings[i]);
+}
+
+Status Link::check(const LinkSettings& settings, Cargo cargo) {
+  for (const DirectionSettings& direction : settings) {
+    if (cargo == Cargo::kStreams && direction.loss > 0) {
+      return config_error("a relay of TCP streams loses nothing").with_hint("skarv-wan tun does");
+    }
+    if (cargo == Cargo::kPackets && direction.stream_window > 0) {
+      return config_error("packets have no window of a stream").with_hint("skarv-wan tun --buffer");
+    }
+  }
+  return {};
 }
 
 double Link::stream_rate(Direction which) const {
@@ -31,6 +44,11 @@ Json Link::stats() const {
   for (size_t i = 0; i < 2; ++i) {
     Json direction = to_json(shapers_[i].settings());
     direction["bytes"] = shapers_[i].num_bytes();
+    if (cargo_ == Cargo::kPackets) {
+      direction["packets"] = shapers_[i].num_packets();
+      direction["lost"] = shapers_[i].num_lost();
+      direction["dropped"] = shapers_[i].num_dropped();
+    }
     direction["cut"] = shapers_[i].is_cut();
     stats[i == 0 ? "a" : "b"] = std::move(direction);
   }
@@ -50,6 +68,7 @@ std::string Link::execute(std::string_view line) {
     for (size_t i = 1; i < words.size(); ++i) {
       if (Status status = apply_setting(words[i], settings); !status.ok()) return error(status);
     }
+    if (Status status = check(settings, cargo_); !status.ok()) return error(status);
     for (size_t i = 0; i < 2; ++i) shapers_[i].configure(settings[i]);
     return stats().dump();
   }

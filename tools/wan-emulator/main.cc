@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "wan-emulator/relay.h"
+#include "wan-emulator/tun_main.h"
 
 namespace skarv::emulator {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 constexpr const char* kHelp = R"(skarv-wan: relays TCP connections over one emulated link
 
 usage: skarv-wan (--listen HOST:PORT --to HOST:PORT)... [options]
+       skarv-wan tun ...     the same link for IP packets, with loss: skarv-wan tun --help
 
   --listen HOST:PORT    dialers come here; their bytes take direction a, answers direction b
   --listen-b HOST:PORT  the same for dialers at the other side: their bytes take direction b
@@ -43,15 +45,6 @@ struct Arguments {
   bool wants_help = false;
 };
 
-// "--rate-a" "1Mbit" -> "a.rate=1Mbit".
-std::string to_assignment(std::string flag, const std::string& value) {
-  flag = flag.substr(2);
-  if (flag.ends_with("-a") || flag.ends_with("-b")) {
-    flag = cat(flag.back(), ".", flag.substr(0, flag.size() - 2));
-  }
-  return cat(flag, "=", value);
-}
-
 Result<Arguments> parse(const std::vector<std::string>& words) {
   Arguments arguments;
   bool needs_target = false;
@@ -77,12 +70,13 @@ Result<Arguments> parse(const std::vector<std::string>& words) {
     } else if (flag == "--control") {
       arguments.control = value;
     } else {
-      SKARV_TRY(apply_setting(to_assignment(flag, value), arguments.settings).at(flag));
+      SKARV_TRY(apply_flag(flag, value, arguments.settings));
     }
   }
   if (arguments.forwardings.empty() || needs_target) {
     return config_error("nothing to relay: give --listen and --to");
   }
+  SKARV_TRY(Link::check(arguments.settings, Cargo::kStreams));
   return arguments;
 }
 
@@ -109,6 +103,7 @@ Status run(const Arguments& arguments) {
 }
 
 int main_of(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "tun") return tun_main({argv + 2, argv + argc});
   const Result<Arguments> arguments = parse({argv + 1, argv + argc});
   if (arguments.ok() && arguments->wants_help) {
     std::cout << kHelp;

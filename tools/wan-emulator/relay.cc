@@ -5,10 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,8 +18,6 @@ namespace {
 
 // Small, so that a sender soon feels the link instead of filling the kernel.
 constexpr int kSocketBufferBytes = 512 << 10;
-constexpr size_t kMaxLineBytes = 4096;
-constexpr size_t kMaxControllers = 16;
 
 struct Resolved {
   sockaddr_storage address{};
@@ -78,39 +73,19 @@ struct Relay::Connection {
   bool has_failed = false;
 };
 
-struct Relay::Controller {
-  FileHandle socket;
-  std::string line;
-};
-
-struct Relay::Command {
-  const std::string& line;
-  std::string answer;
-  bool is_done = false;
-};
-
 // What to wait for on a socket, and whom to tell.
 struct Relay::Interest {
   pollfd poll;
-  enum class What { kWake, kListener, kControl, kController, kConnected, kRead, kWrite } what;
+  enum class What { kControl, kListener, kConnected, kRead, kWrite } what;
   size_t index = 0;
   Pipe* pipe = nullptr;
 };
 
 Relay::Relay(const LinkSettings& settings) : link_(settings) {}
 
-Relay::~Relay() {
-  if (control_) unlink(control_path_.c_str());
-}
-
-Status Relay::open_wake() {
-  if (wake_) return {};
-  wake_ = FileHandle(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  return wake_ ? Status() : io_error("cannot make an event", "eventfd", errno);
-}
+Relay::~Relay() = default;
 
 Status Relay::add(Forwarding forwarding) {
-  SKARV_TRY(open_wake());
   SKARV_ASSIGN(const Resolved at, resolve(forwarding.listen));
   SKARV_TRY(resolve(forwarding.target).status());
   FileHandle listener(socket(at.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -124,27 +99,6 @@ Status Relay::add(Forwarding forwarding) {
   forwarding.listen.port = port_of(listener.get());
   forwardings_.push_back(std::move(forwarding));
   listeners_.push_back(std::move(listener));
-  return {};
-}
-
-Status Relay::open_control(const std::filesystem::path& path) {
-  SKARV_TRY(open_wake());
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.native().size() >= sizeof address.sun_path) {
-    return config_error("the path of a Unix socket has at most 107 letters").at(path.string());
-  }
-  std::memcpy(address.sun_path, path.c_str(), path.native().size());
-  struct stat info {};
-  if (lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) unlink(path.c_str());
-  control_ = FileHandle(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (bind(control_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      listen(control_.get(), static_cast<int>(kMaxControllers)) != 0) {
-    const int error = errno;
-    control_ = FileHandle();
-    return io_error("cannot listen for commands", path.string(), error);
-  }
-  control_path_ = path;
   return {};
 }
 
@@ -166,38 +120,12 @@ void Relay::accept_dialer(size_t index) {
                                                       std::move(dialer), std::move(target)));
 }
 
-void Relay::accept_controller() {
-  FileHandle socket(accept4(control_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket || controllers_.size() >= kMaxControllers) return;
-  controllers_.push_back(std::make_unique<Controller>(Controller{std::move(socket), ""}));
-}
-
-bool Relay::serve(Controller& controller) {
-  char part[1024];
-  const ssize_t size = recv(controller.socket.get(), part, sizeof part, 0);
-  if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) return false;
-  if (size > 0) controller.line.append(part, static_cast<size_t>(size));
-  for (size_t end; (end = controller.line.find('\n')) != std::string::npos;) {
-    const std::string answer = link_.execute(controller.line.substr(0, end)) + "\n";
-    controller.line.erase(0, end + 1);
-    const ssize_t sent =
-        send(controller.socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    // Who asks and does not read the answers loses the connection rather than stalling the link.
-    if (sent != static_cast<ssize_t>(answer.size())) return false;
-  }
-  return controller.line.size() <= kMaxLineBytes;
-}
-
 std::vector<Relay::Interest> Relay::interests(Time now, Time& wake_at) {
   using What = Interest::What;
   std::vector<Interest> wanted;
-  wanted.push_back({{wake_.get(), POLLIN, 0}, What::kWake});
+  wanted.push_back({{control_.fd(), POLLIN, 0}, What::kControl});
   for (size_t i = 0; i < listeners_.size(); ++i) {
     wanted.push_back({{listeners_[i].get(), POLLIN, 0}, What::kListener, i});
-  }
-  if (control_) wanted.push_back({{control_.get(), POLLIN, 0}, What::kControl});
-  for (size_t i = 0; i < controllers_.size(); ++i) {
-    wanted.push_back({{controllers_[i]->socket.get(), POLLIN, 0}, What::kController, i});
   }
   for (size_t turn = 0; turn < connections_.size(); ++turn) {
     const size_t i = (next_turn_ + turn) % connections_.size();
@@ -226,13 +154,12 @@ std::vector<Relay::Interest> Relay::interests(Time now, Time& wake_at) {
 
 void Relay::drop_finished() {
   std::erase_if(connections_, [](const auto& connection) { return connection->is_over(); });
-  std::erase_if(controllers_, [](const auto& controller) { return !controller->socket; });
 }
 
 Status Relay::run() {
   using What = Interest::What;
-  SKARV_TRY(open_wake());
-  while (!is_stopping_) {
+  SKARV_TRY(control_.open());
+  while (!control_.is_stopping()) {
     Time now = Clock::real().now();
     for (const auto& connection : connections_) {
       if (connection->is_connecting) continue;
@@ -240,7 +167,6 @@ Status Relay::run() {
       connection->back.deliver(now);
     }
     drop_finished();
-    run_commands();
     Time wake_at = now + std::chrono::seconds(60);
     std::vector<Interest> wanted = interests(now, wake_at);
     std::vector<pollfd> polls;
@@ -257,21 +183,11 @@ Status Relay::run() {
       if (polls[i].revents == 0) continue;
       Interest& interest = wanted[i];
       switch (interest.what) {
-        case What::kWake: {
-          uint64_t count;
-          (void)!read(wake_.get(), &count, sizeof count);
+        case What::kControl:
+          control_.serve();
           break;
-        }
         case What::kListener:
           accept_dialer(interest.index);
-          break;
-        case What::kControl:
-          accept_controller();
-          break;
-        case What::kController:
-          if (Controller& controller = *controllers_[interest.index]; !serve(controller)) {
-            controller.socket = FileHandle();
-          }
           break;
         case What::kConnected: {
           Connection& connection = *connections_[interest.index];
@@ -293,32 +209,6 @@ Status Relay::run() {
     }
   }
   return {};
-}
-
-void Relay::run_commands() {
-  const std::scoped_lock lock(mutex_);
-  for (Command* command : commands_) {
-    command->answer = link_.execute(command->line);
-    command->is_done = true;
-  }
-  if (!commands_.empty()) answered_.notify_all();
-  commands_.clear();
-}
-
-void Relay::stop() {
-  is_stopping_ = true;
-  const uint64_t one = 1;
-  (void)!write(wake_.get(), &one, sizeof one);
-}
-
-std::string Relay::execute(const std::string& line) {
-  Command command{line};
-  std::unique_lock lock(mutex_);
-  commands_.push_back(&command);
-  const uint64_t one = 1;
-  (void)!write(wake_.get(), &one, sizeof one);
-  answered_.wait(lock, [&] { return command.is_done; });
-  return command.answer;
 }
 
 }  // namespace skarv::emulator

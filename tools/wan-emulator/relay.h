@@ -6,18 +6,15 @@
 // link during a cut come out when it is healed, without TCP's own back-off.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/status.h"
 #include "net/address.h"
+#include "wan-emulator/control.h"
 #include "wan-emulator/pipe.h"
 
 namespace skarv::emulator {
@@ -37,43 +34,28 @@ class Relay {
   // numeric address or a name that is unknown), kResourceExhausted (port in use).
   Status add(Forwarding forwarding);
   const std::vector<Forwarding>& forwardings() const { return forwardings_; }
-  // Before run(): a Unix socket that takes commands (link.h), one a line. An old socket at `path`
-  // is replaced; any other file is an error.
-  Status open_control(const std::filesystem::path& path);
+  // Before run(): see control.h.
+  Status open_control(const std::filesystem::path& path) { return control_.listen(path); }
 
-  Status run();  // until stop()
-  void stop();   // also from a signal handler
+  Status run();                     // until stop()
+  void stop() { control_.stop(); }  // also from a signal handler
   // Runs a command in the relay's thread and returns its answer. REQUIRES: run() is under way.
-  std::string execute(const std::string& line);
+  std::string execute(const std::string& line) { return control_.execute(line); }
 
  private:
   struct Connection;
-  struct Controller;
-  struct Command;
   struct Interest;
 
-  Status open_wake();
   void accept_dialer(size_t index);
-  void accept_controller();
-  bool serve(Controller& controller);  // false: hang up
-  void run_commands();
   void drop_finished();
   std::vector<Interest> interests(Time now, Time& wake_at);
 
   Link link_;
+  Control control_{link_};
   std::vector<Forwarding> forwardings_;
   std::vector<FileHandle> listeners_;
   std::vector<std::unique_ptr<Connection>> connections_;
   size_t next_turn_ = 0;  // which connection reads first, for fairness
-  FileHandle wake_;       // an eventfd
-  FileHandle control_;
-  std::filesystem::path control_path_;
-  std::vector<std::unique_ptr<Controller>> controllers_;
-
-  std::mutex mutex_;
-  std::condition_variable answered_;
-  std::deque<Command*> commands_;
-  std::atomic<bool> is_stopping_{false};
 };
 
 }  // namespace skarv::emulator

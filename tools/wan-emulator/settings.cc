@@ -18,7 +18,8 @@ const std::vector<Unit> kRates{
     {"bit", 1.0 / 8}, {"kbit", 1e3 / 8}, {"Mbit", 1e6 / 8}, {"Gbit", 1e9 / 8}};
 const std::vector<Unit> kTimes{{"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
 const std::vector<Unit> kSizes{{"B", 1}, {"kB", 1e3}, {"MB", 1e6}};
-const std::vector<std::string> kKeys{"rate", "delay", "jitter", "window", "queue"};
+const std::vector<Unit> kFractions{{"%", 0.01}};
+const std::vector<std::string> kKeys{"rate", "delay", "jitter", "window", "queue", "loss", "seed"};
 
 // "100Mbit" -> bytes per second; a plain 0 needs no unit.
 Result<double> parse_quantity(std::string_view text, const std::vector<Unit>& units) {
@@ -41,6 +42,17 @@ Status set(DirectionSettings& settings, std::string_view key, std::string_view v
     SKARV_ASSIGN(settings.rate, parse_quantity(value, kRates));
   } else if (key == "window") {
     SKARV_ASSIGN(settings.stream_window, parse_quantity(value, kSizes));
+  } else if (key == "loss") {
+    SKARV_ASSIGN(const double loss, parse_quantity(value, kFractions));
+    if (loss > 1) return config_error(cat("'", value, "' is more than all"));
+    settings.loss = loss;
+  } else if (key == "seed") {
+    uint64_t seed = 0;
+    const auto [stop, error] = std::from_chars(value.data(), value.data() + value.size(), seed);
+    if (error != std::errc() || stop != value.data() + value.size()) {
+      return config_error(cat("'", value, "' is no whole number"));
+    }
+    settings.seed = seed;
   } else {
     SKARV_ASSIGN(const double seconds, parse_quantity(value, kTimes));
     if (seconds > 3600) return config_error(cat("'", value, "' is more than an hour"));
@@ -80,11 +92,23 @@ Status apply_setting(std::string_view assignment, LinkSettings& settings) {
   return {};
 }
 
+Status apply_flag(std::string flag, const std::string& value, LinkSettings& settings) {
+  std::string key = flag.substr(2);
+  if (key.ends_with("-a") || key.ends_with("-b")) {
+    key = cat(key.back(), ".", key.substr(0, key.size() - 2));
+  }
+  return apply_setting(cat(key, "=", value), settings).at(flag);
+}
+
+Result<double> parse_size(std::string_view text) { return parse_quantity(text, kSizes); }
+
 Json to_json(const DirectionSettings& settings) {
   return {{"rate_bytes_per_second", settings.rate},
           {"delay_seconds", to_seconds(settings.delay)},
           {"jitter_seconds", to_seconds(settings.jitter)},
           {"stream_window_bytes", settings.stream_window},
+          {"loss", settings.loss},
+          {"seed", settings.seed},
           {"queue_seconds", to_seconds(settings.queue)}};
 }
 

@@ -10,6 +10,25 @@ Time Serialiser::pass(size_t num_bytes, double rate, Time now) {
   return free_at_;
 }
 
+Shaper::Shaper(std::string name)
+    : name_(std::move(name)), random_(0, name_), loss_(0, name_ + ".loss") {}
+
+void Shaper::configure(const DirectionSettings& settings) {
+  if (settings.seed != settings_.seed) {
+    random_ = CounterRandom(settings.seed, name_);
+    loss_ = CounterRandom(settings.seed, name_ + ".loss");
+  }
+  settings_ = settings;
+}
+
+bool Shaper::loses_next() {
+  constexpr uint64_t kBound = uint64_t{1} << 31;
+  const bool is_lost = static_cast<double>(loss_.below(num_packets_++, kBound)) <
+                       settings_.loss * static_cast<double>(kBound);
+  num_lost_ += is_lost;
+  return is_lost;
+}
+
 Time Shaper::has_room_at(Time now) const {
   if (is_cut_) return Time::max();
   return std::max(now, link_.free_at() - settings_.queue);

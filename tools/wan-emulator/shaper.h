@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/random.h"
 #include "wan-emulator/settings.h"
@@ -22,9 +23,9 @@ class Serialiser {
 
 class Shaper {
  public:
-  explicit Shaper(std::string_view name) : random_(0, name) {}
+  explicit Shaper(std::string name);
 
-  void configure(const DirectionSettings& settings) { settings_ = settings; }
+  void configure(const DirectionSettings& settings);
   const DirectionSettings& settings() const { return settings_; }
 
   // A cut link takes nothing and delivers nothing until it is healed; what is on it waits.
@@ -39,15 +40,23 @@ class Shaper {
   // Takes bytes at `now`; when they come out at the other end.
   Time pass(size_t num_bytes, Time now);
 
+  // Counts a packet; whether the link loses it, as the seed and its number say.
+  bool loses_next();
+  void count_dropped() { ++num_dropped_; }  // no room, or cut
+
+  int64_t num_packets() const { return static_cast<int64_t>(num_packets_); }
+  int64_t num_lost() const { return num_lost_; }
+  int64_t num_dropped() const { return num_dropped_; }
   int64_t num_bytes() const { return num_bytes_; }  // since the start
 
  private:
+  std::string name_;
   DirectionSettings settings_;
   bool is_cut_ = false;
   Serialiser link_;
-  CounterRandom random_;
-  uint64_t num_chunks_ = 0;
-  int64_t num_bytes_ = 0;
+  CounterRandom random_, loss_;
+  uint64_t num_chunks_ = 0, num_packets_ = 0;
+  int64_t num_bytes_ = 0, num_lost_ = 0, num_dropped_ = 0;
 };
 
 }  // namespace skarv::emulator
