@@ -85,7 +85,7 @@ TEST(LinkTest, BadCommandsChangeNothingAndSaySo) {
   for (const char* line :
        {"", "set", "set rate", "set rate=", "set rate=fast", "set rate=-1Mbit", "set rate=1ms",
         "set speed=1Mbit", "set a.delay=1ms c.delay=1ms", "set delay=2000000s", "set rate=nanMbit",
-        "cut", "cut c", "heal a b", "stats now", "quit"}) {
+        "set loss=1%", "set seed=x", "cut", "cut c", "heal a b", "stats now", "quit"}) {
     EXPECT_TRUE(Json::parse(link.execute(line)).contains("error")) << line;
     EXPECT_EQ(link.stats().dump(), before) << line;
   }
