@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cmath>
+#include <algorithm>
+#include <memory>
+#include <numeric>
 #include <random>
 
 #include "base/text.h"
@@ -17,16 +19,34 @@ constexpr auto kEndLimit = std::chrono::seconds(60);
 
 RunShape shape() { return {.steps = kSteps, .inner_steps = 10}; }
 
-// Validation loss of the run that nobody disturbs, of the same seed.
+// Which island trains which samples depends on who asks first, so undisturbed runs of one seed end
+// up to 2 % apart. What is compared is therefore means: of runs with kills and of runs without.
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
 double undisturbed_loss() {
   static const double loss = [] {
-    SystemRun run(shape(), "reference");
-    run.start();
-    EXPECT_EQ(run.wait(kEndLimit), 0) << run.last_words();
-    const Json closing = run.closing();
-    return closing.is_object() ? closing.at("validation_loss").get<double>() : std::nan("");
+    std::vector<std::unique_ptr<SystemRun>> runs;  // at the same time: their steps are paced
+    for (int i = 0; i < 3; ++i) {
+      runs.push_back(std::make_unique<SystemRun>(shape(), cat("reference-", i)));
+      runs.back()->start();
+    }
+    std::vector<double> losses;
+    for (const auto& run : runs) {
+      EXPECT_EQ(run->wait(kEndLimit), 0) << run->last_words();
+      const Json closing = run->closing();
+      if (closing.is_object()) losses.push_back(closing.at("validation_loss"));
+    }
+    return mean(losses);
   }();
   return loss;
+}
+
+void expect_no_worse(const std::vector<double>& losses) {
+  const double loss = mean(losses);
+  std::printf("mean loss %.4f, undisturbed %.4f\n", loss, undisturbed_loss());
+  EXPECT_LT(loss, undisturbed_loss() * 1.02);  // their own spread; 1 % cannot be told from luck
 }
 
 struct Moment {
@@ -51,7 +71,8 @@ std::vector<Moment> moments_of(uint64_t seed, int count) {
 
 // Runs once with a kill at each moment. `victim` says whom; -1 while there is nobody to kill.
 void run_with_kills(const std::string& name, const std::vector<Moment>& moments,
-                    const std::function<pid_t(const SystemRun&, const Moment&)>& victim) {
+                    const std::function<pid_t(const SystemRun&, const Moment&)>& victim,
+                    std::vector<double>* losses) {
   SystemRun run(shape(), name);
   run.start();
   std::vector<LedgerRound> before;
@@ -84,45 +105,54 @@ void run_with_kills(const std::string& name, const std::vector<Moment>& moments,
   const Json closing = run.closing();
   EXPECT_EQ(closing.at("digests_equal"), true);
   const double loss = closing.at("validation_loss");
-  EXPECT_NEAR(loss / undisturbed_loss(), 1, 0.01) << loss << " nats";
+  losses->push_back(loss);
   int64_t counted = 0;
   for (const LedgerRound& round : ledger) {
     for (const Json& one : round.record.at("delivered")) {
       counted += one.at("contribution").at("steps").get<int64_t>();
     }
   }
-  std::printf("%s: %d kills, loss %.4f (undisturbed %.4f), %ld of %ld steps delivered, %.1f s\n",
-              name.c_str(), num_killed, loss, undisturbed_loss(), counted, 2 * kSteps,
-              closing.at("wall_seconds").get<double>());
+  std::printf("%s: %d kills, loss %.4f, %ld of %ld steps delivered, %.1f s\n", name.c_str(),
+              num_killed, loss, counted, 2 * kSteps, closing.at("wall_seconds").get<double>());
 }
 
 TEST(SlowKill, AWorkerTwentyTimes) {
+  std::vector<double> losses;
   for (uint64_t seed : {1, 2}) {
-    run_with_kills(cat("kill-worker-", seed), moments_of(seed, 10),
-                   [](const SystemRun& run, const Moment& moment) {
-                     const auto workers = run.workers(moment.island);
-                     return workers.empty() ? -1 : workers[moment.choice % workers.size()];
-                   });
+    run_with_kills(
+        cat("kill-worker-", seed), moments_of(seed, 10),
+        [](const SystemRun& run, const Moment& moment) {
+          const auto workers = run.workers(moment.island);
+          return workers.empty() ? -1 : workers[moment.choice % workers.size()];
+        },
+        &losses);
     if (HasFatalFailure()) return;
   }
+  expect_no_worse(losses);
 }
 
 TEST(SlowKill, AnAgentTwentyTimes) {
+  std::vector<double> losses;
   for (uint64_t seed : {3, 4}) {
     run_with_kills(
         cat("kill-agent-", seed), moments_of(seed, 10),
-        [](const SystemRun& run, const Moment& moment) { return run.process(moment.island); });
+        [](const SystemRun& run, const Moment& moment) { return run.process(moment.island); },
+        &losses);
     if (HasFatalFailure()) return;
   }
+  expect_no_worse(losses);
 }
 
 TEST(SlowKill, TheCoordinatorTwentyTimes) {
+  std::vector<double> losses;
   // A process that dies more than seven times within a minute is given up, so: in three runs.
   for (uint64_t seed : {5, 6, 7}) {
-    run_with_kills(cat("kill-coordinator-", seed), moments_of(seed, seed == 7 ? 6 : 7),
-                   [](const SystemRun& run, const Moment&) { return run.process("coordinator"); });
+    run_with_kills(
+        cat("kill-coordinator-", seed), moments_of(seed, seed == 7 ? 6 : 7),
+        [](const SystemRun& run, const Moment&) { return run.process("coordinator"); }, &losses);
     if (HasFatalFailure()) return;
   }
+  expect_no_worse(losses);
 }
 
 }  // namespace
