@@ -8,7 +8,8 @@ BUILD := build/$(PRESET)
 help:
 	@echo "make demo      set up, build, train one model on two emulated sites, show the result"
 	@echo "make test      set up, build, run every test"
-	@echo "make test-fast the same without the slow ones"
+	@echo "make test-all  also the endurance runs (processes killed 60 times), some minutes more"
+	@echo "make test-fast only the fast ones, about a minute after the build"
 	@echo "make build     set up and build only (PRESET=core|dev|release|asan|tsan)"
 	@echo "make bench     the speed measurements"
 	@echo "make check     format, law of layers, sanitizers over the torch-free part"
@@ -24,6 +25,9 @@ demo: build
 	@tools/demo.sh $(BUILD)
 
 test: build
+	@tests/run.sh $(PRESET) -LE endurance
+
+test-all: build
 	@tests/run.sh $(PRESET)
 
 test-fast: build

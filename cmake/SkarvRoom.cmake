@@ -30,7 +30,7 @@ endfunction()
 
 # skarv_tests(<name> LINK ...): tests/<name>/**_test.cc as one program, each case known to ctest.
 # A room with slow cases names them Slow*; they carry the label "slow" and run alone: some measure
-# time, others are whole runs with several processes.
+# time, others are whole runs with several processes. Endurance*: minutes each, in `make test-all`.
 function(skarv_tests name)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
   file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*.cc)
@@ -41,8 +41,10 @@ function(skarv_tests name)
     target_compile_definitions(skarv_${name}_test PRIVATE SKARV_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                SKARV_BINARY_DIR="${PROJECT_BINARY_DIR}")
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.
-      TEST_FILTER "-*Slow*" PROPERTIES TIMEOUT 120 LABELS fast)
+      TEST_FILTER "-*Slow*:*Endurance*" PROPERTIES TIMEOUT 120 LABELS fast)
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.slow.
       TEST_FILTER "*Slow*" PROPERTIES TIMEOUT 900 LABELS slow RUN_SERIAL TRUE)
+    gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.endurance.
+      TEST_FILTER "*Endurance*" PROPERTIES TIMEOUT 1800 LABELS endurance RUN_SERIAL TRUE)
   endif()
 endfunction()

@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kLatestLosses = 32;
 constexpr size_t kLatestSteps = 1024;  // of whose times the median is told
 constexpr auto kTell = std::chrono::seconds(1);
+constexpr auto kStandstill = std::chrono::seconds(10);
 constexpr auto kStopLimit = std::chrono::seconds(10);
 
 double mean(const std::deque<double>& values) {
@@ -464,7 +465,12 @@ Status Agent::loop() {
     SKARV_TRY(service_->failure());
     const bool over = director_->finished() && service_->status().finished;
     if (over || director_->stopped()) break;
-    if (num_interrupts() > 0) director_->stop_at_boundary();
+    if (num_interrupts() > 0) {
+      director_->stop_at_boundary();
+      // No boundary comes while the protocol stands still, or before the first step.
+      const bool stuck = idle_since_ && now - *idle_since_ > kStandstill;
+      if (stuck || !training_since_) break;
+    }
     if (num_interrupts() > 1) {
       return Status(Code::kCancelled, Scope::kRun, "interrupted twice: stopped at once");
     }

@@ -141,11 +141,13 @@ Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folde
   return commit_checkpoint(root_of(folder), name, {written}, extra, kKeepLast);
 }
 
-Result<LoadedCheckpoint> load_checkpoint(const std::filesystem::path& folder, const Run& run,
-                                         const SlabTable& table, KeeperStore& keeper,
-                                         const handoff::SharedMemory& memory) {
-  SKARV_ASSIGN(const auto path, latest_checkpoint(root_of(folder)));
-  SKARV_ASSIGN(const CheckpointReader reader, CheckpointReader::open(path));
+namespace {
+
+// Throws Json's exceptions for a record of another form.
+Result<LoadedCheckpoint> fill_from(const CheckpointReader& reader, const Run& run,
+                                   const SlabTable& table, KeeperStore& keeper,
+                                   const handoff::SharedMemory& memory) {
+  const std::filesystem::path& path = reader.folder();
   const Json& extra = reader.extra();
   if (extra.value("run", "") != digest_of(run).hex()) {
     return Status(Code::kFailedPrecondition, Scope::kConfig,
@@ -191,6 +193,22 @@ Result<LoadedCheckpoint> load_checkpoint(const std::filesystem::path& folder, co
     SKARV_TRY(reader.read(kSecondMoment, name, begin, inner.exp_avg_sq[0]));
   }
   return loaded;
+}
+
+}  // namespace
+
+Result<LoadedCheckpoint> load_checkpoint(const std::filesystem::path& folder, const Run& run,
+                                         const SlabTable& table, KeeperStore& keeper,
+                                         const handoff::SharedMemory& memory) {
+  SKARV_ASSIGN(const auto path, latest_checkpoint(root_of(folder)));
+  SKARV_ASSIGN(const CheckpointReader reader, CheckpointReader::open(path));
+  try {
+    return fill_from(reader, run, table, keeper, memory);
+  } catch (const Json::exception& error) {
+    return Status(Code::kDataLoss, Scope::kRun, cat("its record is damaged: ", error.what()))
+        .at(path.string())
+        .with_hint("remove this checkpoint; the one before it is taken then");
+  }
 }
 
 }  // namespace skarv

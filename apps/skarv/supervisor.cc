@@ -251,7 +251,7 @@ bool Supervisor::finished() const {
   return !islands_.empty();
 }
 
-void Supervisor::stop(Duration patience) {
+std::vector<std::string> Supervisor::stop(Duration patience) {
   const Time deadline = Clock::real().now() + patience;
   for (const auto& process : islands_) {
     if (process->child) process->child->signal(SIGTERM);
@@ -260,11 +260,18 @@ void Supervisor::stop(Duration patience) {
     // A second SIGTERM would ask it to stop at once.
     if (process->child && !process->child->wait(deadline)) process->child->signal(SIGKILL);
   }
+  std::vector<std::string> disorderly;
+  for (const auto& process : islands_) {
+    const bool saved = process->child && (process->child->ended_well() ||
+                                          process->child->ending() == "exited with code 130");
+    if (!saved) disorderly.push_back(process->name);
+  }
   const Time soon = std::max(deadline, Clock::real().now()) + std::chrono::seconds(2);
   if (coordinator_ && coordinator_->child) coordinator_->child->stop(soon);
   for (const auto& process : relays_) {
     if (process->child) process->child->stop(soon);
   }
+  return disorderly;
 }
 
 std::vector<IslandProgress> Supervisor::reports() const {

@@ -39,8 +39,10 @@ class Supervisor {
   Status start();
   // Watches for about half a second. Error: something failed for good; everything is ended then.
   Status watch();
-  bool finished() const;         // every island has trained to the end
-  void stop(Duration patience);  // islands stop at a boundary and save; then the rest ends
+  bool finished() const;  // every island has trained to the end
+  // Islands stop at a boundary and save; then the rest ends. Returns the islands that did not stop
+  // in order: what counts of them is their last checkpoint.
+  std::vector<std::string> stop(Duration patience);
 
   // The newest reports of the islands, as far as there are any.
   std::vector<IslandProgress> reports() const;

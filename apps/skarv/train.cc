@@ -122,8 +122,12 @@ Status watch(Supervisor& supervisor, const Run& run, Progress& progress) {
   while (!supervisor.finished()) {
     if (num_interrupts() > 0) {
       progress.say("stopping at the next boundary; once more to stop at once");
-      supervisor.stop(kStopPatience);
-      return Status(Code::kCancelled, Scope::kRun, "interrupted; everything is saved")
+      const std::vector<std::string> disorderly = supervisor.stop(kStopPatience);
+      const std::string saved =
+          disorderly.empty()
+              ? "everything is saved"
+              : cat(join(disorderly, ", "), " did not stop in order, the last checkpoint counts");
+      return Status(Code::kCancelled, Scope::kRun, "interrupted; " + saved)
           .with_hint("go on with --resume");
     }
     SKARV_TRY(supervisor.watch());

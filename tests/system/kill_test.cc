@@ -116,7 +116,7 @@ void run_with_kills(const std::string& name, const std::vector<Moment>& moments,
               num_killed, loss, counted, 2 * kSteps, closing.at("wall_seconds").get<double>());
 }
 
-TEST(SlowKill, AWorkerTwentyTimes) {
+TEST(EnduranceKill, AWorkerTwentyTimes) {
   std::vector<double> losses;
   for (uint64_t seed : {1, 2}) {
     run_with_kills(
@@ -131,7 +131,7 @@ TEST(SlowKill, AWorkerTwentyTimes) {
   expect_no_worse(losses);
 }
 
-TEST(SlowKill, AnAgentTwentyTimes) {
+TEST(EnduranceKill, AnAgentTwentyTimes) {
   std::vector<double> losses;
   for (uint64_t seed : {3, 4}) {
     run_with_kills(
@@ -143,7 +143,7 @@ TEST(SlowKill, AnAgentTwentyTimes) {
   expect_no_worse(losses);
 }
 
-TEST(SlowKill, TheCoordinatorTwentyTimes) {
+TEST(EnduranceKill, TheCoordinatorTwentyTimes) {
   std::vector<double> losses;
   // A process that dies more than seven times within a minute is given up, so: in three runs.
   for (uint64_t seed : {5, 6, 7}) {
