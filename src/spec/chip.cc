@@ -55,7 +55,7 @@ std::vector<Chip> make_catalog() {
       make("ascend-910b3", "ascend", {v(295), v(64), u(1.6), u(56)}),
       make("ascend-910b4", "ascend", {v(270), u(32), u(0.8), u(56)}),
       make("ascend-910c", "ascend", {v(752), v(128), v(3.2), u(392)}),
-      // One core of a server, fp32: a placeholder until `skarv probe` has measured it.
+      // One core of a server, fp32, unverified: what counts is what `skarv probe` measures.
       make("cpu", "cpu", {u(0.1), u(4), u(0.02), u(5)}),
       // The plug-in device of the tests: a core behind its own memory.
       make("toy", "toy", {u(0.1), u(4), u(0.02), u(5)}),

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "ckpt/checkpoint_reader.h"
-#include "ckpt/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace skarv {
 namespace {

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "ckpt/checkpoint_reader.h"
-#include "ckpt/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace skarv {
 namespace {

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "ckpt/half.h"
-#include "ckpt/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace skarv {
 namespace {

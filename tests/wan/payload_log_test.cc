@@ -6,8 +6,8 @@
 #include <string>
 
 #include "base/file.h"
+#include "support/temporary_folder.h"
 #include "wan/payload.h"
-#include "wan/temporary_folder.h"
 
 namespace skarv {
 namespace {

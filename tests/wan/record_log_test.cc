@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/file.h"
-#include "wan/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace skarv {
 namespace {

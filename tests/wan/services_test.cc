@@ -6,9 +6,9 @@
 #include <deque>
 #include <thread>
 
+#include "support/temporary_folder.h"
 #include "wan/coordinator.h"
 #include "wan/island_service.h"
-#include "wan/temporary_folder.h"
 
 namespace skarv::wan {
 namespace {
