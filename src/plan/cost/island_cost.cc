@@ -62,7 +62,7 @@ void IslandCost::add_collectives(const Ownership& ownership, const SlabTable& ta
     }
     const auto num_others = static_cast<int64_t>(members.size()) - 1;
     for (int rank : members) {
-      LinkCost slowest{INFINITY, 0};
+      LinkCost slowest(INFINITY, 0);
       for (int other : members) {
         if (other == rank) continue;
         slowest.bandwidth = std::min(slowest.bandwidth, link(rank, other).bandwidth);

@@ -13,7 +13,9 @@ constexpr double kDefaultNetwork = 1.25e9;
 constexpr double kDefaultNetworkLatency = 50e-6;
 constexpr double kHostLatency = 10e-6;
 
-LinkCost make(double bandwidth, double latency) { return {bandwidth, std::llround(latency * 1e9)}; }
+LinkCost make(double bandwidth, double latency) {
+  return LinkCost(bandwidth, std::llround(latency * 1e9));
+}
 
 const LinkMeasure* find_measure(const Profile& profile, const std::string& a,
                                 const std::string& b) {
@@ -58,7 +60,39 @@ LinkCost inside_site(const DeviceInfo& a, const DeviceInfo& b, const Cluster& cl
 }  // namespace
 
 int64_t LinkCost::transfer_ns(int64_t bytes) const {
-  return static_cast<int64_t>(std::ceil(static_cast<double>(bytes) * 1e9 / bandwidth));
+  const auto straight = [&](int64_t part) { return static_cast<double>(part) * 1e9 / bandwidth; };
+  if (knots_ == nullptr) return static_cast<int64_t>(std::ceil(straight(bytes)));
+  const Knot& last = knots_->back();
+  if (bytes >= last.bytes) {
+    return static_cast<int64_t>(std::ceil(last.ns + straight(bytes - last.bytes)));
+  }
+  const auto above = std::ranges::upper_bound(*knots_, bytes, {}, &Knot::bytes);
+  const auto below = above - 1;  // the first knot is the empty message
+  const double part =
+      static_cast<double>(bytes - below->bytes) / static_cast<double>(above->bytes - below->bytes);
+  return static_cast<int64_t>(std::ceil(below->ns + part * (above->ns - below->ns)));
+}
+
+Result<LinkCost> LinkCost::from_points(const std::vector<LinkPoint>& points, int64_t latency_ns) {
+  auto knots = std::make_shared<std::vector<Knot>>(1, Knot{0, 0});
+  for (const LinkPoint& point : points) {
+    const double ns = point.bandwidth > 0
+                          ? static_cast<double>(point.bytes) * 1e9 / point.bandwidth -
+                                static_cast<double>(latency_ns)
+                          : -1;
+    if (point.bytes <= knots->back().bytes || ns < knots->back().ns) {
+      return config_error(cat("link curve: the point of ", point.bytes, " bytes at ",
+                              point.bandwidth, " bytes/s does not follow the one before"))
+          .with_hint("points ascend by bytes, and more bytes take more time");
+    }
+    knots->push_back({point.bytes, ns});
+  }
+  if (points.empty()) return config_error("link curve: no point");
+  LinkCost cost;
+  cost.bandwidth = points.back().bandwidth;
+  cost.latency_ns = latency_ns;
+  cost.knots_ = std::move(knots);
+  return cost;
 }
 
 Result<LinkCost> link_cost(const DeviceInfo& a, const DeviceInfo& b, const Cluster& cluster,
