@@ -102,9 +102,7 @@ bool Director::takes_snapshot(Time now, handoff::Step& order) {
 
 bool Director::take_samples(handoff::Step& order) {
   const uint64_t wanted = static_cast<uint64_t>(settings_.samples_per_step);
-  // In exact mode a step's samples are asked for when the step before is merged: then the islands
-  // together hold the same samples as one process would at this step.
-  const int64_t ahead = exact() ? 1 : std::max<int64_t>(2, settings_.steps_per_round);
+  const int64_t ahead = std::max<int64_t>(2, settings_.steps_per_round);
   const int64_t left = std::max<int64_t>(1, settings_.total_steps - next_);
   const uint64_t stock = wanted * static_cast<uint64_t>(std::min(ahead, left));
   if (num_samples_ < stock && !samples_asked_) {

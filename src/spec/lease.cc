@@ -75,15 +75,27 @@ void SampleSet::remove(SampleRange range) {
   if (range.end < whole.end) ends_.emplace(range.end, whole.end);
 }
 
-std::vector<SampleRange> SampleSet::take(uint64_t count) {
+std::vector<SampleRange> SampleSet::take(uint64_t count, const SampleLane& lane) {
+  const bool is_all = lane.width() == lane.block;
   std::vector<SampleRange> taken;
-  while (count > 0 && !ends_.empty()) {
-    const auto [begin, end] = *ends_.begin();
-    const SampleRange range{begin, begin + std::min(count, end - begin)};
-    remove(range);
-    count -= range.size();
-    taken.push_back(range);
+  for (auto place = ends_.begin(); count > 0 && place != ends_.end();) {
+    const auto [begin, end] = *place++;
+    for (uint64_t from = begin; count > 0 && from < end;) {
+      SampleRange range{from, end};
+      if (!is_all) {
+        const uint64_t block = from - from % lane.block;
+        range = {std::max(from, block + lane.begin), std::min(end, block + lane.end)};
+        from = block + lane.block;
+      } else {
+        from = end;
+      }
+      if (range.begin >= range.end) continue;
+      if (range.size() > count) range.end = range.begin + count;
+      count -= range.size();
+      taken.push_back(range);
+    }
   }
+  for (SampleRange range : taken) remove(range);
   return taken;
 }
 
@@ -93,21 +105,35 @@ std::vector<SampleRange> SampleSet::ranges() const {
   return all;
 }
 
-Result<std::vector<SampleRange>> LeaseBook::grant(const std::string& holder, uint64_t count) {
+Result<std::vector<SampleRange>> LeaseBook::grant(const std::string& holder, uint64_t count,
+                                                  const SampleLane& lane) {
   if (holder.empty()) return config_error("a lease needs the name of its holder");
-  const uint64_t num_fresh = count - std::min(count, returned_.size());
-  if (num_fresh > kMaxSample - next_fresh_) {
-    return Status(Code::kResourceExhausted, Scope::kRun,
-                  cat("no ", count, " sample numbers are left"));
+  if (lane.begin >= lane.end || lane.end > lane.block || lane.block > kMaxSample) {
+    return config_error(
+        cat("the lane ", shown({lane.begin, lane.end}), " of ", lane.block, " samples is empty"));
   }
-  std::vector<SampleRange> granted = returned_.take(count);
-  if (num_fresh > 0) {
-    const SampleRange fresh{next_fresh_, next_fresh_ + num_fresh};
-    next_fresh_ = fresh.end;
-    if (!granted.empty() && granted.back().end == fresh.begin) {
-      granted.back().end = fresh.end;
-    } else {
-      granted.push_back(fresh);
+  std::vector<SampleRange> granted = free_.take(count, lane);
+  uint64_t missing = count;
+  for (SampleRange range : granted) missing -= range.size();
+  if (missing > 0) {
+    // Whole blocks are opened; the parts of other lanes stay free.
+    const uint64_t first_block = next_fresh_ / lane.block;
+    const uint64_t num_blocks = std::min(missing, kMaxSample) / lane.width() + 2;
+    if (missing > kMaxSample || num_blocks > kMaxSample / lane.block - first_block) {
+      for (SampleRange range : granted) free_.add(range);
+      return Status(Code::kResourceExhausted, Scope::kRun,
+                    cat("no ", count, " sample numbers are left"));
+    }
+    const bool is_all = lane.width() == lane.block;
+    const uint64_t end = is_all ? next_fresh_ + missing : (first_block + num_blocks) * lane.block;
+    free_.add({next_fresh_, end});
+    next_fresh_ = end;
+    for (SampleRange range : free_.take(missing, lane)) {
+      if (!granted.empty() && granted.back().end == range.begin) {
+        granted.back().end = range.end;
+      } else {
+        granted.push_back(range);
+      }
     }
   }
   for (SampleRange range : granted) held_[holder].add(range);
@@ -143,14 +169,14 @@ Status LeaseBook::used(const std::string& holder, const std::vector<SampleRange>
 }
 
 Status LeaseBook::give_back(const std::string& holder, const std::vector<SampleRange>& ranges) {
-  return take_from(holder, ranges, &returned_);
+  return take_from(holder, ranges, &free_);
 }
 
 uint64_t LeaseBook::release(const std::string& holder) {
   const auto held = held_.find(holder);
   if (held == held_.end()) return 0;
   const uint64_t count = held->second.size();
-  for (SampleRange range : held->second.ranges()) returned_.add(range);
+  for (SampleRange range : held->second.ranges()) free_.add(range);
   held_.erase(held);
   return count;
 }
@@ -183,7 +209,7 @@ Status LeaseBook::check() const {
     return Status();
   };
   SKARV_TRY(join(used_, "used"));
-  SKARV_TRY(join(returned_, "returned"));
+  SKARV_TRY(join(free_, "free"));
   for (const auto& [holder, set] : held_) SKARV_TRY(join(set, "held by " + holder));
   const bool is_whole =
       next_fresh_ == 0 ? all.empty() : all.ranges() == std::vector<SampleRange>{{0, next_fresh_}};
@@ -197,13 +223,12 @@ Json LeaseBook::to_json() const {
   return {{"version", 1},
           {"next_fresh", next_fresh_},
           {"used", ranges_to_json(used_)},
-          {"returned", ranges_to_json(returned_)},
+          {"free", ranges_to_json(free_)},
           {"held", held}};
 }
 
 Result<LeaseBook> LeaseBook::from_json(const Json& json) {
-  static const std::vector<std::string> kKeys = {"version", "next_fresh", "used", "returned",
-                                                 "held"};
+  static const std::vector<std::string> kKeys = {"version", "next_fresh", "used", "free", "held"};
   if (!json.is_object()) return config_error("the leases are no JSON object");
   for (const auto& [key, value] : json.items()) {
     if (std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end()) continue;
@@ -223,7 +248,7 @@ Result<LeaseBook> LeaseBook::from_json(const Json& json) {
   }
   book.next_fresh_ = json["next_fresh"].get<uint64_t>();
   SKARV_TRY(read_ranges(json["used"], "used", &book.used_));
-  SKARV_TRY(read_ranges(json["returned"], "returned", &book.returned_));
+  SKARV_TRY(read_ranges(json["free"], "free", &book.free_));
   if (!json["held"].is_object()) return config_error("\"held\" of the leases is no object");
   for (const auto& [holder, list] : json["held"].items()) {
     SampleSet set;

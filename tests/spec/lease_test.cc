@@ -28,8 +28,34 @@ TEST(LeaseTest, ReleasedSamplesGoFirstAndThenFreshOnes) {
   EXPECT_EQ(book.release("north"), 60u);
   EXPECT_EQ(book.release("north"), 0u);
   EXPECT_EQ(*book.grant("south", 70), (Ranges{{30, 50}, {60, 100}, {200, 210}}));
-  EXPECT_EQ(book.num_returned(), 0u);
+  EXPECT_EQ(book.num_free(), 0u);
   EXPECT_EQ(book.num_used(), 40u);
+}
+
+TEST(LeaseTest, LanesShareTheDataWhoeverAsksFirst) {
+  const SampleLane north{10, 0, 7}, south{10, 7, 10};
+  LeaseBook book, other;
+  EXPECT_EQ(*book.grant("north", 14, north), (Ranges{{0, 7}, {10, 17}}));
+  EXPECT_EQ(*book.grant("south", 4, south), (Ranges{{7, 10}, {17, 18}}));
+  EXPECT_EQ(*other.grant("south", 1, south), (Ranges{{7, 8}}));
+  EXPECT_EQ(*other.grant("south", 3, south), (Ranges{{8, 10}, {17, 18}}));
+  EXPECT_EQ(*other.grant("north", 9, north), (Ranges{{0, 7}, {10, 12}}));
+  EXPECT_EQ(*other.grant("north", 5, north), (Ranges{{12, 17}}));
+  EXPECT_EQ(book.held_ranges("north"), other.held_ranges("north"));
+  EXPECT_EQ(book.held_ranges("south"), other.held_ranges("south"));
+
+  // What a lane's island lost comes to it again, before anything new.
+  ASSERT_TRUE(book.used("north", {{0, 7}}).ok());
+  book.release("north");
+  EXPECT_EQ(*book.grant("north#2", 8, north), (Ranges{{10, 17}, {20, 21}}));
+  // Without lanes nothing is left behind.
+  EXPECT_EQ(book.grant("all", 2)->front(), (SampleRange{18, 20}));
+
+  const LeaseBook before = book;
+  EXPECT_EQ(book.grant("x", 1, {10, 4, 4}).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(book.grant("x", 1, {10, 4, 11}).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(book.grant("x", ~uint64_t{0}, north).status().code(), Code::kResourceExhausted);
+  EXPECT_EQ(book, before);
 }
 
 TEST(LeaseTest, RefusesWhatTheHolderDoesNotHoldAndChangesNothing) {
@@ -97,7 +123,7 @@ TEST(LeaseTest, ReadsBackAndRefusesDamagedBooks) {
   refused("held", Json::array(), "no object");
   refused("held", Json::parse(R"({"north": []})"), "empty entry");
   Json lacking = good;
-  lacking.erase("returned");
+  lacking.erase("free");
   EXPECT_FALSE(LeaseBook::from_json(lacking).ok());
   EXPECT_FALSE(LeaseBook::from_json(Json(3)).ok());
 }
@@ -133,7 +159,7 @@ TEST(LeaseTest, RandomOperationsKeepEachSampleInOneState) {
           }
           ASSERT_EQ(num_granted, count);
           if (was_fresh) {
-            ASSERT_EQ(book.num_returned(), 0u) << "returned ones go first";
+            ASSERT_EQ(book.num_free(), 0u) << "free ones go first";
           }
           break;
         }
@@ -168,7 +194,7 @@ TEST(LeaseTest, RandomOperationsKeepEachSampleInOneState) {
       ASSERT_TRUE(book.check().ok()) << book.check();
       ASSERT_EQ(book.next_fresh(), state.size());
       ASSERT_EQ(book.num_used(), count("used"));
-      ASSERT_EQ(book.num_returned(), count(""));
+      ASSERT_EQ(book.num_free(), count(""));
       for (const std::string& name : holders) ASSERT_EQ(book.num_held(name), count(name));
       if (step % 50 == 0) {
         const auto again = LeaseBook::from_json(Json::parse(book.to_json().dump()));

@@ -261,8 +261,7 @@ uint32_t CoordinatorMachine::awaits_from(const std::string& island) const {
   if (!round_) return awaits;
   if (round_->state() == State::kOpen) {
     const Offer* offer = round_->offer_of(island);
-    if (offer == nullptr || offer->declined ||
-        offer->contribution.generation < member.generation) {
+    if (offer == nullptr || offer->declined || offer->contribution.generation < member.generation) {
       awaits |= kAwaitsOffer;
     }
     if (round_->owes_have(island)) awaits |= kAwaitsHave;
@@ -367,7 +366,8 @@ void CoordinatorMachine::on(const std::string& from, const Fence&, const LeaseRe
   note_generation(from, request.generation);
   if (request.generation < member.generation) return;
   Lease answer;
-  const Result<bool> granted = desk_.grant(from, request, &answer);
+  const Result<bool> granted =
+      desk_.grant(from, request, view_.lane_of(from, settings_.run.steps_per_round()), &answer);
   if (!granted.ok()) return say("lease", granted.status().message());
   if (*granted) persist_leases();
   if (answer.id != 0) send(from, std::move(answer));

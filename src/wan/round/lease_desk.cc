@@ -59,7 +59,7 @@ Result<LeaseDesk> LeaseDesk::from_json(const Json& json) {
 }
 
 Result<bool> LeaseDesk::grant(const std::string& island, const LeaseRequest& request,
-                              Lease* answer) {
+                              const SampleLane& lane, Lease* answer) {
   Lease& last = last_[island];
   *answer = {};
   const auto asked = std::pair(request.generation, request.id);
@@ -70,7 +70,7 @@ Result<bool> LeaseDesk::grant(const std::string& island, const LeaseRequest& req
     return false;
   }
   SKARV_ASSIGN(std::vector<SampleRange> ranges,
-               book_.grant(holder(island, request.generation), request.count));
+               book_.grant(holder(island, request.generation), request.count, lane));
   std::sort(ranges.begin(), ranges.end());
   last = {request.id, request.generation, std::move(ranges)};
   *answer = last;

@@ -21,7 +21,8 @@ class LeaseDesk {
 
   // True: the book changed. `answer` is the lease to send, also for a repeated request; an id of 0
   // means that the request is out of date. Error: kResourceExhausted.
-  Result<bool> grant(const std::string& island, const LeaseRequest& request, Lease* answer);
+  Result<bool> grant(const std::string& island, const LeaseRequest& request, const SampleLane& lane,
+                     Lease* answer);
   // Does that generation hold every sample that the contribution lists?
   bool holds(const Contribution& contribution) const;
   // Error: kFailedPrecondition; then nothing is counted.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "wan/round/fields.h"
 
@@ -14,6 +15,17 @@ int View::index_of(const std::string& name) const {
   return -1;
 }
 
+SampleLane View::lane_of(const std::string& name, int64_t steps_per_round) const {
+  const auto steps = static_cast<uint64_t>(std::max<int64_t>(1, steps_per_round));
+  SampleLane lane{0, 0, 0};
+  for (const ViewIsland& island : islands) {
+    if (island.name == name) lane.begin = lane.block;
+    lane.block += static_cast<uint64_t>(island.samples) * steps;
+    if (island.name == name) lane.end = lane.block;
+  }
+  return lane;
+}
+
 int quorum_of(int num_islands, int durable_copies) {
   return std::max((num_islands + 1) / 2, std::min(durable_copies, num_islands));
 }
@@ -23,7 +35,8 @@ int promises_of(int num_islands) { return (num_islands + 1) / 2; }
 Json to_json(const View& view) {
   Json islands = Json::array();
   for (const ViewIsland& island : view.islands) {
-    islands.push_back({{"name", island.name}, {"uplink", island.uplink}});
+    islands.push_back(
+        {{"name", island.name}, {"uplink", island.uplink}, {"samples", island.samples}});
   }
   return {{"version", view.version}, {"islands", std::move(islands)}};
 }
@@ -37,6 +50,7 @@ Result<View> view_from_json(const Json& json, const std::string& origin) {
     ViewIsland parsed;
     parsed.name = island.text("name", kMaxNameBytes);
     parsed.uplink = island.number("uplink");
+    parsed.samples = island.integer("samples", 1, std::numeric_limits<int32_t>::max());
     SKARV_TRY(island.status());
     if (parsed.name.empty() || !std::isfinite(parsed.uplink) || parsed.uplink < 0) {
       return config_error("an island of the view has no name or a wrong uplink").at(origin);

@@ -7,12 +7,14 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "spec/lease.h"
 
 namespace skarv::wan {
 
 struct ViewIsland {
   std::string name;
-  double uplink = 1;  // bytes per second, or any common measure: the share of merging it gets
+  double uplink = 1;    // bytes per second, or any common measure: the share of merging it gets
+  int64_t samples = 1;  // of a global step: the share of the data that it trains on
   bool operator==(const ViewIsland&) const = default;
 };
 
@@ -23,6 +25,9 @@ struct View {
   bool operator==(const View&) const = default;
   int size() const { return static_cast<int>(islands.size()); }
   int index_of(const std::string& name) const;  // -1: no such island
+  // An island's part of the data: of the samples of every round, a row as long as its share, in the
+  // order of the islands. So which samples an island trains on hangs on the view alone.
+  SampleLane lane_of(const std::string& name, int64_t steps_per_round) const;
 };
 
 // Islands that have to accept before a commit (protocol.md, 2).
