@@ -1,11 +1,11 @@
 #include "plan/schedule/builder.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <numeric>
 
 #include "base/text.h"
-#include "plan/schedule/order.h"
 #include "spec/stage_map.h"
 #include "spec/traffic.h"
 
@@ -14,7 +14,18 @@ namespace {
 
 using enum ActionKind;
 
-// Stages that share a device share a worker, also where their groups overlap only in part.
+// Forward, and each half of a backward, take as long as each other; memory as ZB-H1 (2401.10241).
+PipelineTimes unit_times(const std::vector<int>& worker_of_stage, int num_microbatches) {
+  const int num_stages = static_cast<int>(worker_of_stage.size());
+  PipelineTimes times =
+      straight_pipeline(std::vector<StageTimes>(num_stages, {1, 1, 1, 2, 1}), num_microbatches);
+  times.worker_of_stage = worker_of_stage;
+  times.memory_bytes.assign(1 + *std::ranges::max_element(worker_of_stage), 2 * num_stages);
+  return times;
+}
+
+}  // namespace
+
 std::vector<int> workers_of_stages(const StageMap& map, int pipeline) {
   const int num_stages = map.num_stages(pipeline);
   std::vector<int> worker(num_stages);
@@ -33,21 +44,35 @@ std::vector<int> workers_of_stages(const StageMap& map, int pipeline) {
   return worker;
 }
 
+namespace {
+
 class Builder {
  public:
-  Builder(const Island& island, const Run& run, Schedule& schedule)
-      : island_(island), run_(run), map_(island), schedule_(schedule) {}
+  Builder(const Island& island, const Payloads& payloads, const OrderOptions& options,
+          Schedule& schedule)
+      : island_(island),
+        payloads_(payloads),
+        options_(options),
+        map_(island),
+        schedule_(schedule) {}
 
-  Status add_pipeline(int pipeline) {
+  Status add_pipeline(int pipeline, const PipelineTimes* times) {
+    const std::string where = cat("island ", island_.name, ", pipelines[", pipeline, "]");
     const Pipeline& parts = island_.pipelines[pipeline];
     const Result<OrderRule> rule = find_order_rule(parts.schedule);
-    if (!rule.ok()) {
-      return rule.status().at(cat("island ", island_.name, ", pipelines[", pipeline, "].schedule"));
-    }
+    if (!rule.ok()) return rule.status().at(where + ".schedule");
     const std::vector<int> worker_of_stage = workers_of_stages(map_, pipeline);
-    const auto orders = order_pipeline(*rule, worker_of_stage, parts.num_microbatches());
-    for (const std::vector<Work>& order : orders) {
-      for (const Work& work : order) {
+    const PipelineTimes wanted =
+        times != nullptr ? *times : unit_times(worker_of_stage, parts.num_microbatches());
+    if (wanted.worker_of_stage != worker_of_stage ||
+        wanted.num_microbatches != parts.num_microbatches()) {
+      return Status(Code::kInternal, Scope::kBug, "the times are those of another pipeline")
+          .at(where);
+    }
+    const Result<const OrderedPipeline*> order = ordered(*rule, wanted);
+    if (!order.ok()) return order.status().wrap(where);
+    for (const std::vector<Work>& list : (*order)->work) {
+      for (const Work& work : list) {
         const std::vector<int>& members = map_.ranks_of(pipeline, work.stage);
         for (size_t i = 0; i < members.size(); ++i) {
           add_work(members[i], {pipeline, work.stage, static_cast<int>(i)}, work);
@@ -71,16 +96,25 @@ class Builder {
     for (std::vector<Action>& list : schedule_.actions) list.push_back({kClip});
     add_all(kUpdate, [](int, int) { return int64_t{0}; });
     add_all(kGather, [&](int group, int rank) {
-      return gather_bytes(ownership, table, group, rank, run_.precision);
+      return gather_bytes(ownership, table, group, rank, payloads_.precision);
     });
   }
 
  private:
+  // Replicas are ordered once.
+  Result<const OrderedPipeline*> ordered(const OrderRule& rule, const PipelineTimes& times) {
+    for (const Known& known : known_) {
+      if (known.rule == rule.name && known.times == times) return &known.order;
+    }
+    SKARV_ASSIGN(OrderedPipeline order, order_pipeline(rule, times, options_));
+    known_.push_back({rule.name, times, std::move(order)});
+    return &known_.back().order;
+  }
+
   // The computing action with the messages that it needs before and gives rise to after.
   void add_work(int rank, const StageMap::Seat& seat, const Work& work) {
     std::vector<Action>& list = schedule_.actions[rank];
     const int samples = island_.pipelines[seat.pipeline].microbatch_size(work.microbatch);
-    const int64_t bytes = border_bytes(run_.model, run_.precision, samples);
     const auto add = [&](ActionKind kind, int peer, int64_t moved) {
       list.push_back({kind, seat.pipeline, seat.stage, work.microbatch, -1, peer, moved});
     };
@@ -89,34 +123,63 @@ class Builder {
       add(kBackwardWeight, -1, 0);
       return;
     }
+    // A gradient is as large as the activation that it belongs to: of the border before the stage.
+    const auto border = [&](int stage) {
+      const int end = island_.pipelines[seat.pipeline].stages[stage].last;
+      return payloads_.output_bytes[end - 1] * samples;
+    };
+    const int64_t before = seat.stage > 0 ? border(seat.stage - 1) : 0, after = border(seat.stage);
     const int source = is_forward ? map_.activation_source(seat) : map_.gradient_source(seat);
     if (source >= 0 && source != rank) {
-      add(is_forward ? kReceiveActivation : kReceiveGradient, source, bytes);
+      add(is_forward ? kReceiveActivation : kReceiveGradient, source, is_forward ? before : after);
     }
     add(work.kind, -1, 0);
     for (int target : is_forward ? map_.activation_targets(seat) : map_.gradient_targets(seat)) {
-      add(is_forward ? kSendActivation : kSendGradient, target, bytes);
+      add(is_forward ? kSendActivation : kSendGradient, target, is_forward ? after : before);
     }
   }
 
+  struct Known {
+    std::string rule;
+    PipelineTimes times;
+    OrderedPipeline order;
+  };
+
   const Island& island_;
-  const Run& run_;
+  const Payloads& payloads_;
+  const OrderOptions& options_;
+  std::deque<Known> known_;
   const StageMap map_;
   Schedule& schedule_;
 };
 
 }  // namespace
 
+Payloads payloads_of(const Run& run) {
+  Payloads payloads{run.precision, {}};
+  payloads.output_bytes.assign(run.model.num_layers(), border_bytes(run.model, run.precision, 1));
+  return payloads;
+}
+
 Result<Schedule> build_schedule(const Island& island, const Ownership& ownership,
-                                const SlabTable& table, const Run& run) {
+                                const SlabTable& table, const Payloads& payloads,
+                                const std::vector<PipelineTimes>& times,
+                                const OrderOptions& options) {
   Schedule schedule{island.devices(), {}};
   schedule.actions.resize(schedule.devices.size());
-  Builder builder(island, run, schedule);
+  Builder builder(island, payloads, options, schedule);
   for (size_t i = 0; i < island.pipelines.size(); ++i) {
-    SKARV_TRY(builder.add_pipeline(static_cast<int>(i)));
+    SKARV_TRY(builder.add_pipeline(static_cast<int>(i), i < times.size() ? &times[i] : nullptr));
   }
   builder.add_end(ownership, table);
   return schedule;
+}
+
+Result<Schedule> build_schedule(const Island& island, const Ownership& ownership,
+                                const SlabTable& table, const Run& run,
+                                const std::vector<PipelineTimes>& times,
+                                const OrderOptions& options) {
+  return build_schedule(island, ownership, table, payloads_of(run), times, options);
 }
 
 }  // namespace skarv

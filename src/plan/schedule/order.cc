@@ -1,129 +1,86 @@
 #include "plan/schedule/order.h"
 
 #include <algorithm>
-#include <limits>
+#include <functional>
 
 #include "base/text.h"
+#include "plan/schedule/greedy.h"
+#include "plan/schedule/warm_up.h"
 
 namespace skarv {
 namespace {
 
-using enum ActionKind;
-constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-
-class Order {
- public:
-  Order(const OrderRule& rule, const std::vector<int>& worker_of_stage, int num_microbatches)
-      : rule_(rule),
-        num_stages_(static_cast<int>(worker_of_stage.size())),
-        num_microbatches_(num_microbatches),
-        stages_(worker_of_stage.size()) {
-    const int num_workers = 1 + *std::max_element(worker_of_stage.begin(), worker_of_stage.end());
-    workers_.resize(num_workers);
-    for (int s = 0; s < num_stages_; ++s) {
-      // The deepest stage first: it frees memory soonest.
-      std::vector<int>& mine = workers_[worker_of_stage[s]].stages;
-      mine.insert(mine.begin(), s);
-    }
+// Backwards in one piece: the gradient leaves when the weights are done as well.
+PipelineTimes with_whole_backwards(PipelineTimes times) {
+  for (StageTimes& stage : times.stages) {
+    stage.backward_input_ns += stage.backward_weight_ns;
+    stage.backward_weight_ns = 0;
+    stage.freed_by_input = stage.kept_bytes;
   }
+  return times;
+}
 
-  std::vector<std::vector<Work>> run() {
-    while (step()) {
-    }
-    std::vector<std::vector<Work>> result;
-    for (Worker& worker : workers_) result.push_back(std::move(worker.done));
-    return result;
+bool holds_all_microbatches(const PipelineTimes& times) {
+  std::vector<int64_t> kept(times.num_workers(), 0);
+  for (int s = 0; s < times.num_stages(); ++s) {
+    kept[times.worker_of_stage[s]] += times.num_microbatches * times.stages[s].kept_bytes;
   }
+  return std::ranges::equal(kept, times.memory_bytes, std::less_equal<>());
+}
 
- private:
-  struct StageState {
-    int num_forward = 0, num_backward = 0, num_weight = 0;  // microbatches, each in order
-    std::vector<int64_t> forward_end, backward_end;
-  };
-  struct Worker {
-    std::vector<int> stages;
-    int64_t free_at = 0;
-    std::vector<Work> done;
-  };
-  struct Choice {
-    int64_t start = kNever;
-    Work work{};
-  };
-
-  int64_t backward_ready(int s) const {
-    const StageState& stage = stages_[s];
-    const int i = stage.num_backward;
-    if (i >= stage.num_forward) return kNever;
-    if (rule_.fills_first && stage.num_forward < num_microbatches_) return kNever;
-    if (s + 1 == num_stages_) return stage.forward_end[i];
-    return i < stages_[s + 1].num_backward ? stages_[s + 1].backward_end[i] : kNever;
-  }
-
-  int64_t forward_ready(int s) const {
-    const StageState& stage = stages_[s];
-    const int i = stage.num_forward;
-    if (i >= num_microbatches_) return kNever;
-    if (!rule_.fills_first && i - stage.num_backward >= num_stages_ - s) return kNever;
-    if (rule_.is_split && i - stage.num_weight >= num_stages_) return kNever;
-    if (s == 0) return 0;
-    return i < stages_[s - 1].num_forward ? stages_[s - 1].forward_end[i] : kNever;
-  }
-
-  // The earliest thing to do; at equal times backward before forward before weights.
-  Choice choose(const Worker& worker) const {
-    Choice best;
-    const auto offer = [&](int64_t ready, Work work) {
-      if (ready == kNever) return;
-      const int64_t start = std::max(ready, worker.free_at);
-      if (start < best.start) best = {start, work};
+WorkOrder order_whole(const OrderRule& rule, const PipelineTimes& times, Objective objective) {
+  // The classical depth first, so that at equal times it wins: it keeps least.
+  const WarmUp warm_ups[] = {{.is_classical = true}, {1000, 1000, 0}, {1000, 1000, 1},
+                             {1000, 1150, 1},        {500, 1000, 0},  {250, 1000, 0}};
+  const bool holds_all = holds_all_microbatches(times);
+  Player player(times);
+  const Bounds bounds = bounds_of(times);
+  WorkOrder best;
+  Played best_played;
+  for (const WarmUp& warm_up : warm_ups) {
+    GreedyRule greedy;
+    greedy.is_fused = true;
+    greedy.fills_first = rule.fills_first && holds_all;
+    greedy.forward_first = rule.fills_first;
+    if (!rule.fills_first) greedy.depth = depths_of(warm_up, times);
+    WorkOrder order = order_greedily(times, greedy);
+    const Played played = player.play(order);
+    const auto goal = [objective](const Played& figures) {
+      return objective == Objective::kMakespan ? std::pair(figures.makespan_ns, figures.longest_ns)
+                                               : std::pair(figures.longest_ns, figures.makespan_ns);
     };
-    for (int s : worker.stages) {
-      const ActionKind kind = rule_.is_split ? kBackwardInput : kBackward;
-      offer(backward_ready(s), {kind, s, stages_[s].num_backward});
+    if (!best_played.is_valid || goal(played) < goal(best_played)) {
+      best = std::move(order);
+      best_played = played;
     }
-    for (int s : worker.stages) offer(forward_ready(s), {kForward, s, stages_[s].num_forward});
-    if (rule_.is_split) {
-      for (int s : worker.stages) {
-        const bool is_open = stages_[s].num_weight < stages_[s].num_backward;
-        offer(is_open ? worker.free_at : kNever, {kBackwardWeight, s, stages_[s].num_weight});
+    if (rule.fills_first || bounds.are_met_by(best_played)) break;
+  }
+  return best;
+}
+
+std::vector<std::vector<Work>> to_work(const WorkOrder& order, bool is_split, int num_stages) {
+  std::vector<int> next(3 * static_cast<size_t>(num_stages), 0);  // microbatch, by token
+  std::vector<std::vector<Work>> result;
+  for (const std::vector<Token>& list : order) {
+    std::vector<Work>& mine = result.emplace_back();
+    for (Token token : list) {
+      const int stage = stage_of(token), microbatch = next[token]++;
+      switch (part_of(token)) {
+        case Part::kForward:
+          mine.push_back({ActionKind::kForward, stage, microbatch});
+          break;
+        case Part::kInput:
+          mine.push_back(
+              {is_split ? ActionKind::kBackwardInput : ActionKind::kBackward, stage, microbatch});
+          break;
+        case Part::kWeight:
+          if (is_split) mine.push_back({ActionKind::kBackwardWeight, stage, microbatch});
+          break;
       }
     }
-    return best;
   }
-
-  // Plays the next piece of work of all workers; false at the end.
-  bool step() {
-    Choice best;
-    Worker* chosen = nullptr;
-    for (Worker& worker : workers_) {
-      const Choice choice = choose(worker);
-      if (choice.start < best.start) {
-        best = choice;
-        chosen = &worker;
-      }
-    }
-    if (chosen == nullptr) return false;
-    StageState& stage = stages_[best.work.stage];
-    const int64_t end = best.start + (best.work.kind == kBackward ? 2 : 1);
-    if (best.work.kind == kForward) {
-      stage.forward_end.push_back(end);
-      ++stage.num_forward;
-    } else if (best.work.kind == kBackwardWeight) {
-      ++stage.num_weight;
-    } else {
-      stage.backward_end.push_back(end);
-      ++stage.num_backward;
-    }
-    chosen->free_at = end;
-    chosen->done.push_back(best.work);
-    return true;
-  }
-
-  const OrderRule& rule_;
-  const int num_stages_, num_microbatches_;
-  std::vector<StageState> stages_;
-  std::vector<Worker> workers_;
-};
+  return result;
+}
 
 }  // namespace
 
@@ -147,10 +104,14 @@ Result<OrderRule> find_order_rule(const std::string& name) {
       .with_hint(near.empty() ? "there are " + join(names, ", ") : cat("did you mean ", near, "?"));
 }
 
-std::vector<std::vector<Work>> order_pipeline(const OrderRule& rule,
-                                              const std::vector<int>& worker_of_stage,
-                                              int num_microbatches) {
-  return Order(rule, worker_of_stage, num_microbatches).run();
+Result<OrderedPipeline> order_pipeline(const OrderRule& rule, const PipelineTimes& times,
+                                       const OrderOptions& options) {
+  SKARV_TRY(check_pipeline_times(times));
+  const PipelineTimes played_times = rule.is_split ? times : with_whole_backwards(times);
+  const WorkOrder order = rule.is_split ? order_zero_bubble(times, options)
+                                        : order_whole(rule, played_times, options.objective);
+  return OrderedPipeline{to_work(order, rule.is_split, times.num_stages()),
+                         Player(played_times).play(order)};
 }
 
 }  // namespace skarv

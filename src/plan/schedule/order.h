@@ -1,10 +1,10 @@
-// In what order the stages of one pipeline compute: a rule, played out in unit times (forward 1,
-// each half of a backward 1), first come first served. No messages yet.
+// In what order the stages of one pipeline compute, by name of a rule. No messages yet.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "plan/schedule/zero_bubble.h"
 #include "spec/schedule.h"
 
 namespace skarv {
@@ -19,20 +19,23 @@ struct OrderRule {
   std::string name;
   std::string what;          // one line for people
   bool is_split = false;     // backward in two parts, weights fill the gaps
-  bool fills_first = false;  // all forwards before the first backward
+  bool fills_first = false;  // all forwards before the first backward, if all fit in memory
 };
 
 // The rules there are: "1f1b", "gpipe", "zero-bubble". 1F1B (PipeDream-Flush, 2006.09503) holds at
-// most num_stages - s microbatches at stage s. Zero-bubble is greedy in the way of ZB-H1
-// (2401.10241): the same bound for inputs, and at most num_stages microbatches whose weights wait.
+// most num_stages - s microbatches at stage s, or as many as bridge the round trip if that is
+// faster. Several stages of one worker are interleaved by every rule.
 const std::vector<OrderRule>& order_rules();
 // Error: kNotFound with the nearest name.
 Result<OrderRule> find_order_rule(const std::string& name);
 
-// `worker_of_stage`: stages with the same worker share it (interleaving); workers count from 0.
-// Returns the order of each worker.
-std::vector<std::vector<Work>> order_pipeline(const OrderRule& rule,
-                                              const std::vector<int>& worker_of_stage,
-                                              int num_microbatches);
+struct OrderedPipeline {
+  std::vector<std::vector<Work>> work;  // by worker
+  Played played;                        // what comes of it with these times
+};
+
+// Deterministic. Pure: any thread. Error: check_pipeline_times'.
+Result<OrderedPipeline> order_pipeline(const OrderRule& rule, const PipelineTimes& times,
+                                       const OrderOptions& options = {});
 
 }  // namespace skarv

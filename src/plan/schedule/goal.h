@@ -1,0 +1,34 @@
+// What makes one order better than another, and what no order can beat.
+#pragma once
+
+#include "plan/schedule/play.h"
+
+namespace skarv {
+
+// kMakespan: first the makespan, then the longest stage. All ranks wait for each other in the clip
+// at the end of a step, so that is what a step takes. kLongestStage: the other way round, for steps
+// whose ends may overlap with the next one's beginning.
+enum class Objective { kMakespan, kLongestStage };
+
+// Strictly.
+bool is_better(const Played& a, const Played& b, Objective objective);
+
+// For every order of this pipeline that keeps microbatches in turn, and keeps within memory.
+struct Bounds {
+  int64_t work_ns = 0;  // m(F + B + W) of the busiest worker
+  int64_t longest_ns = 0, makespan_ns = 0;
+
+  bool are_met_by(const Played& played) const {
+    return played.is_valid && played.longest_ns <= longest_ns && played.makespan_ns <= makespan_ns;
+  }
+};
+
+// Longest: a worker's work, and what it cannot fill. Between its first forward and the first
+// gradient (a round trip to the end of the pipeline) a stage with a worker of its own computes at
+// most as many forwards as memory takes. Its time also contains, for every deeper stage, the way
+// there, that stage's work (short of the weights that its memory lets wait), and the way back. And
+// the bytes that microbatches keep for at least a round trip each have to go into the limit.
+// Makespan: the way to the worker's first stage, then its own longest.
+Bounds bounds_of(const PipelineTimes& times);
+
+}  // namespace skarv

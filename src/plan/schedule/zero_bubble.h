@@ -1,0 +1,20 @@
+// Orders with the backward in two parts, for stages as unequal as they are.
+#pragma once
+
+#include "plan/schedule/goal.h"
+
+namespace skarv {
+
+struct OrderOptions {
+  Objective objective = Objective::kMakespan;
+  // Effort: pieces of work to play in search of a better order. 0: the quick way, the best of a few
+  // greedy orders. About 25 ns each.
+  int64_t max_pieces = 0;
+  uint64_t seed = 1;
+};
+
+// The best order found: of some greedy ones, 1F1B with its backwards cut in two among them, then of
+// a local search around it. Within memory always. REQUIRES: check_pipeline_times passed.
+WorkOrder order_zero_bubble(const PipelineTimes& times, const OrderOptions& options);
+
+}  // namespace skarv

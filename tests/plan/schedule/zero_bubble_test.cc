@@ -1,0 +1,127 @@
+#include "plan/schedule/zero_bubble.h"
+
+#include <gtest/gtest.h>
+
+#include "plan/schedule/every_order.h"
+#include "plan/schedule/greedy.h"
+#include "plan/schedule/order.h"
+#include "plan/schedule/random_pipeline.h"
+#include "plan/schedule/warm_up.h"
+
+namespace skarv {
+namespace {
+
+constexpr Objective kBoth[] = {Objective::kMakespan, Objective::kLongestStage};
+
+int64_t goal(const Played& played, Objective objective) {
+  return objective == Objective::kMakespan ? played.makespan_ns : played.longest_ns;
+}
+
+// Memory in half activations: a forward takes two, each half of a backward frees one.
+PipelineTimes equal_stages(int num_stages, int num_microbatches, StageTimes stage, int64_t delay,
+                           int64_t half_activations) {
+  stage.kept_bytes = 2;
+  stage.freed_by_input = 1;
+  PipelineTimes times =
+      straight_pipeline(std::vector<StageTimes>(num_stages, stage), num_microbatches);
+  for (BorderTimes& border : times.borders) border = {{0, delay}, {0, delay}};
+  times.memory_bytes.assign(num_stages, half_activations);
+  return times;
+}
+
+Played checked(const PipelineTimes& times, const WorkOrder& order) {
+  Player player(times);
+  const Played played = player.play(order);
+  EXPECT_TRUE(played.is_valid);
+  EXPECT_TRUE(fits_memory(order, times));
+  for (const std::vector<Token>& list : order) EXPECT_EQ(list.size() % 3, 0);
+  const Bounds bounds = bounds_of(times);
+  EXPECT_GE(played.longest_ns, bounds.longest_ns);
+  EXPECT_GE(played.makespan_ns, bounds.makespan_ns);
+  return played;
+}
+
+struct Known {
+  PipelineTimes times;
+  int64_t longest_ns, makespan_ns;
+};
+
+TEST(ZeroBubble, ReachesTheBestKnownForEqualStages) {
+  const Known all[] = {
+      {equal_stages(4, 12, {5, 6, 4}, 0, 10), 193, 195},
+      {equal_stages(4, 12, {5, 6, 4}, 0, 14), 183, 195},
+      {equal_stages(4, 12, {5478, 5806, 3534}, 200, 32), 178'898, 194'850},
+      {equal_stages(8, 32, {29850, 29767, 18868}, 466, 32), 2'516'614, 2'723'732},
+  };
+  for (const Known& known : all) {
+    for (Objective objective : kBoth) {
+      const WorkOrder order = order_zero_bubble(known.times, {objective, 4'000'000, 1});
+      const Played played = checked(known.times, order);
+      EXPECT_LE(played.longest_ns, known.longest_ns);
+      EXPECT_LE(played.makespan_ns, known.makespan_ns);
+    }
+  }
+}
+
+TEST(ZeroBubble, LongPipelinesHaveNextToNoBubble) {
+  const PipelineTimes times = equal_stages(128, 512, {29850, 29767, 18868}, 466, 1024);
+  const Played played = checked(times, order_zero_bubble(times, {Objective::kLongestStage, 0, 1}));
+  const int64_t work = bounds_of(times).work_ns;
+  EXPECT_LE((played.longest_ns - work) * 10'000, 25 * work);
+}
+
+TEST(ZeroBubble, SmallOnesAreTheBestOfAll) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    const PipelineTimes times = random_pipeline(seed, 3, 4);
+    for (Objective objective : kBoth) {
+      const WorkOrder order = order_zero_bubble(times, {objective, 400'000, 1});
+      const int64_t reached = goal(checked(times, order), objective);
+      EXPECT_EQ(best_of_every_order(times, objective, reached), reached)
+          << "seed " << seed << ", objective " << static_cast<int>(objective);
+    }
+  }
+}
+
+// 1F1B, and the greedy rule in the manner of ZB-H1: weights wherever nothing else can start.
+TEST(ZeroBubble, NeverWorseThanThePlainOnes) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    const PipelineTimes times = random_pipeline(seed, 9, 40);
+    for (Objective objective : kBoth) {
+      for (int64_t max_pieces : {0, 200'000}) {
+        const Played played = checked(times, order_zero_bubble(times, {objective, max_pieces, 1}));
+        GreedyRule plain;
+        plain.depth = depths_of({.is_classical = true}, times);
+        const int64_t greedy = goal(checked(times, order_greedily(times, plain)), objective);
+        EXPECT_LE(goal(played, objective), greedy) << seed;
+        const OrderedPipeline whole =
+            order_pipeline(find_order_rule("1f1b").value(), times, {objective}).value();
+        EXPECT_LE(goal(played, objective), goal(whole.played, objective)) << seed;
+      }
+    }
+  }
+}
+
+TEST(ZeroBubble, SameSeedSameOrder) {
+  const PipelineTimes times = random_pipeline(5, 8, 30);
+  const OrderOptions options{Objective::kMakespan, 300'000, 7};
+  EXPECT_EQ(order_zero_bubble(times, options), order_zero_bubble(times, options));
+}
+
+// Stages of one worker share its memory without getting stuck, however little there is.
+TEST(ZeroBubble, SharedWorkersNeverGetStuck) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    PipelineTimes times = random_pipeline(seed, 9, 12);
+    Draws draws(seed + 1000);
+    const auto num_workers = static_cast<int>(draws.between(1, times.num_stages()));
+    times.memory_bytes.assign(num_workers, 0);
+    for (int s = 0; s < times.num_stages(); ++s) {
+      times.worker_of_stage[s] = s % num_workers;
+      times.memory_bytes[s % num_workers] += times.stages[s].kept_bytes;
+    }
+    for (int64_t& limit : times.memory_bytes) limit += draws.between(0, 3000);
+    checked(times, order_zero_bubble(times, {Objective::kMakespan, 50'000, 1}));
+  }
+}
+
+}  // namespace
+}  // namespace skarv
