@@ -32,9 +32,10 @@ struct World {
                  .value()) {}
   const Island& island() const { return plan.islands[0]; }
   Schedule built() const { return build_schedule(island(), ownership, table, run).value(); }
-  StepTrace simulated(const Schedule& schedule) const {
-    return simulate(schedule, island(), ownership, cost).value();
+  Result<StepTrace> tried(const Schedule& schedule, const StepSettings& settings = {}) const {
+    return simulate(schedule, island(), ownership, cost, cluster, devices, profile, settings);
   }
+  StepTrace simulated(const Schedule& schedule) const { return tried(schedule).value(); }
 };
 
 World two_stages() {
@@ -58,7 +59,7 @@ TEST(Simulate, TwoStagesAsPricedByHand) {
   EXPECT_EQ((trace.link_bytes.at({1, 0})), 2048);
   const Schedule schedule = world.built();
   std::vector<std::string> compute;
-  for (const Completed& done : trace.order) {
+  for (const Completed& done : completion_order(trace)) {
     const Action& action = schedule.actions[done.rank][done.index];
     if (action.kind == ActionKind::kForward || action.kind == ActionKind::kBackward) {
       compute.push_back(
@@ -100,7 +101,7 @@ TEST(Simulate, RandomSchedulesRunInTheirOrderWithTheirBytes) {
     const StepTrace trace = world.simulated(schedule);
     std::vector<int> next(schedule.devices.size(), 0);
     int64_t last_end = 0, bytes = 0, expected_bytes = 0, busy = 0;
-    for (const Completed& done : trace.order) {
+    for (const Completed& done : completion_order(trace)) {
       EXPECT_EQ(done.index, next[done.rank]++);
       const ActionSpan& span = trace.spans[done.rank][done.index];
       EXPECT_LE(last_end, span.end);
@@ -146,8 +147,7 @@ TEST(Simulate, RefusesWhatWouldWaitForEver) {
   const World world = two_stages();
   Schedule schedule = world.built();
   std::swap(schedule.actions[1][0], schedule.actions[1][1]);
-  EXPECT_EQ(simulate(schedule, world.island(), world.ownership, world.cost).status().code(),
-            Code::kInvalidArgument);
+  EXPECT_EQ(world.tried(schedule).status().code(), Code::kInvalidArgument);
 }
 
 TEST(LinkCost, MeasuredBeforeStatedBeforeAssumed) {

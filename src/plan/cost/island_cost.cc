@@ -2,91 +2,162 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/text.h"
-#include "spec/traffic.h"
+#include "spec/stage_map.h"
 
 namespace skarv {
+namespace {
 
-Result<DeviceIndex> index_devices(const Cluster& cluster) {
-  SKARV_ASSIGN(std::vector<DeviceInfo> devices, expand_devices(cluster));
-  DeviceIndex index;
-  for (DeviceInfo& device : devices) index.emplace(device.name, device);
-  return index;
+int64_t paced(int64_t nominal, double pace) {
+  return pace == 1 ? nominal : std::llround(static_cast<double>(nominal) / pace);
+}
+
+}  // namespace
+
+Status check_devices(const Island& island, const DeviceIndex& devices) {
+  for (const std::string& name : island.devices()) {
+    if (devices.contains(name)) continue;
+    return Status(Code::kNotFound, Scope::kConfig, cat("the cluster has no device ", name))
+        .with_hint("check the plan: check_plan names the place");
+  }
+  return {};
+}
+
+Result<IslandCost> IslandCost::create(const GroupQuery& query, const Workload& workload,
+                                      const Fold& fold) {
+  IslandCost cost;
+  cost.fold_ = fold;
+  for (int rank : fold.full_rank) {
+    const DeviceInfo& device = query.devices.at(query.ownership.devices[rank]);
+    cost.pace_.push_back(device.pace > 0 ? device.pace : 1);
+  }
+  SKARV_TRY(cost.add_seats(query, workload));
+  SKARV_TRY(cost.add_updates(query, workload));
+  SKARV_ASSIGN(cost.groups_, group_times(query));
+  SKARV_ASSIGN(cost.clip_ns_, clip_time(query, fold.full_rank));
+  for (const ReduceGroup& group : query.ownership.groups) {
+    std::set<int> folded;
+    for (int rank : group.members) folded.insert(fold.folded_rank[rank]);
+    cost.num_members_.push_back(static_cast<int>(folded.size()));
+  }
+  return cost;
 }
 
 Result<IslandCost> IslandCost::create(const Island& island, const Ownership& ownership,
                                       const SlabTable& table, const Run& run,
                                       const Cluster& cluster, const DeviceIndex& devices,
                                       const Profile& profile) {
-  IslandCost cost;
-  std::vector<const DeviceInfo*> infos;
-  for (const std::string& name : ownership.devices) {
-    const auto found = devices.find(name);
-    if (found == devices.end()) {
-      return Status(Code::kNotFound, Scope::kConfig, cat("the cluster has no device ", name))
-          .with_hint("check the plan: check_plan names the place");
-    }
-    infos.push_back(&found->second);
-  }
-  cost.num_ranks_ = static_cast<int>(infos.size());
-  cost.links_.resize(infos.size() * infos.size());
-  for (int rank = 0; rank < cost.num_ranks_; ++rank) {
-    const DeviceInfo& device = *infos[rank];
-    SKARV_ASSIGN(NominalTimes times, NominalTimes::create(island, ownership, table, run.model,
-                                                          profile, device.chip.name, rank));
-    cost.times_.push_back(std::move(times));
-    cost.pace_.push_back(device.pace > 0 ? device.pace : 1);
-    for (int other = 0; other < rank; ++other) {
-      SKARV_ASSIGN(const LinkCost link, link_cost(*infos[other], device, cluster, profile));
-      cost.links_[rank * cost.num_ranks_ + other] = link;
-      cost.links_[other * cost.num_ranks_ + rank] = link;
-    }
-  }
-  cost.add_collectives(ownership, table, run.precision);
-  return cost;
+  SKARV_TRY(check_devices(island, devices));
+  SKARV_ASSIGN(const Workload workload, Workload::from_run(run, profile));
+  const HostIndex hosts = index_hosts(cluster);
+  FoldRules rules;
+  rules.whole = true;
+  return create({island, ownership, table, run.precision, cluster, devices, hosts, profile},
+                workload, fold_island(island, devices, hosts, rules));
 }
 
-void IslandCost::add_collectives(const Ownership& ownership, const SlabTable& table,
-                                 Precision precision) {
-  for (int rank = 1; rank < num_ranks_; ++rank) {
-    clip_ns_ = std::max(clip_ns_, 2 * link(0, rank).latency_ns);
-  }
-  for (size_t g = 0; g < ownership.groups.size(); ++g) {
-    const int group = static_cast<int>(g);
-    const std::vector<int>& members = ownership.groups[g].members;
-    int64_t reduce = 0, gather = 0, total_reduce = 0, total_gather = 0;
-    for (int rank : members) {
-      total_reduce += reduce_bytes(ownership, table, group, rank);
-      total_gather += gather_bytes(ownership, table, group, rank, precision);
-    }
-    const auto num_others = static_cast<int64_t>(members.size()) - 1;
-    for (int rank : members) {
-      LinkCost slowest(INFINITY, 0);
-      for (int other : members) {
-        if (other == rank) continue;
-        slowest.bandwidth = std::min(slowest.bandwidth, link(rank, other).bandwidth);
-        slowest.latency_ns = std::max(slowest.latency_ns, link(rank, other).latency_ns);
+Status IslandCost::add_seats(const GroupQuery& query, const Workload& workload) {
+  const StageMap map(fold_.island);
+  seats_.resize(num_ranks());
+  for (int rank = 0; rank < num_ranks(); ++rank) {
+    const std::string& name = query.ownership.devices[fold_.full_rank[rank]];
+    const std::string& chip = query.devices.at(name).chip.name;
+    for (const StageMap::Seat& seat : map.seats_of(rank)) {
+      const Pipeline& pipeline = fold_.island.pipelines[seat.pipeline];
+      const Stage& stage = pipeline.stages[seat.stage];
+      const int last = pipeline.num_microbatches() - 1;
+      const auto times_of = [&](int samples) -> Result<Times> {
+        Times times;
+        LayerCost cost;
+        for (int layer = stage.first; layer < stage.last; ++layer) {
+          if (layer == stage.first || workload.kind(layer) != workload.kind(layer - 1)) {
+            SKARV_ASSIGN(cost, workload.cost(chip, layer, samples, stage.tensor_parallel));
+          }
+          times.forward += cost.forward_ns;
+          times.input += cost.backward_input_ns;
+          times.weight += cost.backward_weight_ns;
+        }
+        if (stage.recompute == Recompute::kFull) times.input += times.forward;
+        return times;
+      };
+      SeatTimes& times =
+          seats_[rank].emplace_back(SeatTimes{seat.pipeline, seat.stage, last, {}, {}});
+      SKARV_ASSIGN(times.whole, times_of(pipeline.microbatch_size(0)));
+      times.last = times.whole;
+      if (pipeline.microbatch_size(last) != pipeline.microbatch_size(0)) {
+        SKARV_ASSIGN(times.last, times_of(pipeline.microbatch_size(last)));
       }
-      if (num_others == 0) continue;
-      // An owner receives from every other what they send for its slabs, and sends the weights of
-      // these slabs to every other; what it receives of weights is the rest.
-      const int64_t sent = reduce_bytes(ownership, table, group, rank);
-      const int64_t owned = total_reduce / num_others - sent;  // gradient bytes of its own slabs
-      reduce = std::max(
-          reduce, slowest.latency_ns + slowest.transfer_ns(std::max(sent, owned * num_others)));
-      const int64_t given = gather_bytes(ownership, table, group, rank, precision);
-      const int64_t taken = (total_gather - given) / num_others;
-      gather = std::max(gather, slowest.latency_ns + slowest.transfer_ns(std::max(given, taken)));
     }
-    reduce_ns_.push_back(reduce);
-    gather_ns_.push_back(gather);
   }
+  return {};
+}
+
+// The longest of those that a rank stands for.
+Status IslandCost::add_updates(const GroupQuery& query, const Workload& workload) {
+  std::vector<int> degree(query.ownership.devices.size(), 1);
+  std::map<std::string, int> rank_of;
+  for (size_t i = 0; i < query.ownership.devices.size(); ++i) {
+    rank_of[query.ownership.devices[i]] = static_cast<int>(i);
+  }
+  for (const Pipeline& pipeline : query.island.pipelines) {
+    for (const Stage& stage : pipeline.stages) {
+      for (const std::string& device : stage.devices) {
+        degree[rank_of.at(device)] = stage.tensor_parallel;
+      }
+    }
+  }
+  std::vector<double> layer_elements(workload.num_layers(), 0.0);
+  for (const Slab& slab : query.table.slabs()) {
+    layer_elements[slab.layer] += static_cast<double>(slab.size());
+  }
+  std::map<std::pair<std::string, std::pair<int, int>>, double> known;  // chip, layer, degree
+  update_.resize(num_ranks());
+  for (size_t group = 0; group < query.ownership.groups.size(); ++group) {
+    std::map<int, double> nanoseconds;  // by rank of the whole island
+    for (int slab : query.ownership.groups[group].slabs) {
+      const int rank = query.ownership.owner[slab], layer = query.table[slab].layer;
+      const std::string& chip = query.devices.at(query.ownership.devices[rank]).chip.name;
+      const auto [entry, is_new] =
+          known.emplace(std::pair(chip, std::pair(layer, degree[rank])), 0);
+      if (is_new) {
+        SKARV_ASSIGN(const LayerCost cost, workload.cost(chip, layer, 1, degree[rank]));
+        entry->second = static_cast<double>(cost.update_ns) * degree[rank];
+      }
+      nanoseconds[rank] +=
+          entry->second * static_cast<double>(query.table[slab].size()) / layer_elements[layer];
+    }
+    for (const auto& [rank, time] : nanoseconds) {
+      int64_t& longest = update_[fold_.folded_rank[rank]][static_cast<int>(group)];
+      longest = std::max<int64_t>(longest, std::llround(time));
+    }
+  }
+  return {};
 }
 
 int64_t IslandCost::compute_ns(int rank, const Action& action) const {
-  const auto nominal = times_[rank].of(action).count();
-  return pace_[rank] == 1 ? nominal : std::llround(static_cast<double>(nominal) / pace_[rank]);
+  if (action.kind == ActionKind::kUpdate) {
+    const auto found = update_[rank].find(action.group);
+    return found == update_[rank].end() ? 0 : paced(found->second, pace_[rank]);
+  }
+  for (const SeatTimes& seat : seats_[rank]) {
+    if (seat.pipeline != action.pipeline || seat.stage != action.stage) continue;
+    const Times& times = action.microbatch == seat.last_microbatch ? seat.last : seat.whole;
+    switch (action.kind) {
+      case ActionKind::kForward:
+        return paced(times.forward, pace_[rank]);
+      case ActionKind::kBackward:
+        return paced(times.input + times.weight, pace_[rank]);
+      case ActionKind::kBackwardInput:
+        return paced(times.input, pace_[rank]);
+      case ActionKind::kBackwardWeight:
+        return paced(times.weight, pace_[rank]);
+      default:
+        return 0;
+    }
+  }
+  return 0;
 }
 
 }  // namespace skarv

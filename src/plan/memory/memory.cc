@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "spec/nominal.h"
 #include "spec/stage_map.h"
 #include "spec/traffic.h"
 

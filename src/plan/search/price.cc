@@ -25,7 +25,8 @@ Result<IslandPrice> price_island(const Island& island, const Plan& plan, const M
   SKARV_ASSIGN(const IslandCost cost,
                IslandCost::create(island, price.ownership, market.table, market.run, market.cluster,
                                   market.devices, market.profile));
-  SKARV_ASSIGN(price.trace, simulate(schedule, island, price.ownership, cost));
+  SKARV_ASSIGN(price.trace, simulate(schedule, island, price.ownership, cost, market.cluster,
+                                     market.devices, market.profile));
   SKARV_ASSIGN(price.memory, estimate_memory(schedule, island, price.ownership, market.table,
                                              market.run, market.devices, market.profile));
   return price;

@@ -3,6 +3,7 @@
 
 #include "plan/memory/memory.h"
 #include "plan/simulate/simulate.h"
+#include "spec/nominal.h"
 
 namespace skarv {
 
