@@ -122,7 +122,7 @@ TEST(Planner, RefusesWhatItCannotPlan) {
   const auto code_of = [](const skarv::Run& run, const Cluster& cluster, const Profile& profile) {
     return make_plan(run, cluster, profile).status().code();
   };
-  EXPECT_EQ(code_of(small_run(1), demo_cluster(), small_profile({1})), Code::kInvalidArgument);
+  EXPECT_EQ(code_of(small_run(0), demo_cluster(), small_profile({1})), Code::kInvalidArgument);
   EXPECT_EQ(code_of(small_run(8), demo_cluster(), small_profile({1}, "h20")), Code::kNotFound);
   EXPECT_EQ(code_of(small_run(8), demo_cluster(), Profile{}), Code::kNotFound);
   EXPECT_EQ(code_of(small_run(8), Cluster{}, small_profile({1})), Code::kInvalidArgument);

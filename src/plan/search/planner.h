@@ -1,20 +1,22 @@
-// The planner: cluster + model + profile -> the fastest plan that fits in memory, of the shapes in
-// plan/search/candidates.h. One island a site; the global batch in proportion to the islands'
-// speed.
+// The planner: cluster + model + profile -> the fastest plan that fits in memory. It searches over
+// pools of identical devices by closed forms (site_search, island_search, team_search, polish); the
+// finalists are priced by the simulator.
 #pragma once
 
 #include "base/status.h"
 #include "plan/report.h"
+#include "plan/search/limits.h"
 #include "spec/cluster.h"
 #include "spec/profile.h"
 #include "spec/run.h"
 
 namespace skarv {
 
-// Errors: a profile of another model, a chip that it lacks (kNotFound), fewer samples than sites,
-// and kResourceExhausted with the figures of the device that overflows least if nothing fits, or of
-// the host whose keeper does not.
-Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profile& profile);
+// Errors: a profile of another model, a chip that it lacks (kNotFound), and kResourceExhausted with
+// the figures of the device that overflows least if nothing fits, or of the host whose keeper does
+// not.
+Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profile& profile,
+                             const PlannerLimits& limits = {});
 
 // The same figures for any plan that check_plan accepts; it need not fit in memory.
 Result<PlanReport> price_plan(const Plan& plan, const Run& run, const Cluster& cluster,

@@ -1,0 +1,196 @@
+#include "plan/search/cuts.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace skarv {
+namespace {
+
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max() / 4;
+
+class Cutter {
+ public:
+  Cutter(const World& world, const PipelineShape& pipeline, int64_t num_microbatches,
+         const std::vector<int>& num_holders)
+      : world_(world),
+        pipeline_(pipeline),
+        num_stages_(pipeline.num_stages()),
+        num_layers_(world.num_layers()) {
+    for (int s = 0; s < num_stages_; ++s) {
+      places_.push_back({s, num_stages_, num_microbatches, num_holders[s]});
+      const StageShape& stage = pipeline.stages[s];
+      tables_.push_back(&world.table(stage.pool, pipeline.microbatch, stage.tensor_parallel));
+    }
+  }
+
+  int64_t work(int s, int first, int last, bool recompute) const {
+    const CostTable& table = *tables_[s];
+    const auto part = [&](const std::vector<int64_t>& sums) { return sums[last] - sums[first]; };
+    const int64_t forward = part(table.forward);
+    return forward + part(table.backward_input) + part(table.backward_weight) +
+           (recompute ? forward : 0);
+  }
+
+  bool fits(int s, int first, int last, bool recompute) const {
+    StageShape stage = pipeline_.stages[s];
+    stage.first = first;
+    stage.last = last;
+    stage.recompute = recompute;
+    return stage_fits(world_, stage, pipeline_.microbatch, pipeline_.flow, places_[s]);
+  }
+
+  // One past the last layer that the stage can take from `first` on; `first` if none.
+  int reach(int s, int first, int64_t bound, bool recompute) const {
+    int low = first, high = num_layers_ - (num_stages_ - s - 1);
+    while (low < high) {
+      const int middle = (low + high + 1) / 2;
+      if (work(s, first, middle, recompute) <= bound && fits(s, first, middle, recompute)) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return low;
+  }
+
+  bool fill(int64_t bound, PipelineShape& out) const {
+    int first = 0;
+    for (int s = 0; s < num_stages_; ++s) {
+      int last = reach(s, first, bound, false);
+      bool recompute = false;
+      if (last < num_layers_) {
+        const int further = reach(s, first, bound, true);
+        if (further > last) {
+          last = further;
+          recompute = true;
+        }
+      }
+      if (last == first) return false;
+      out.stages[s].first = first;
+      out.stages[s].last = last;
+      out.stages[s].recompute = recompute;
+      first = last;
+    }
+    return first == num_layers_;
+  }
+
+  int64_t slowest(const PipelineShape& shape) const {
+    int64_t result = 0;
+    for (int s = 0; s < num_stages_; ++s) {
+      const StageShape& stage = shape.stages[s];
+      result = std::max(result, work(s, stage.first, stage.last, stage.recompute));
+    }
+    return result;
+  }
+
+  // Work of the whole model if every stage ran it at the same time.
+  int64_t ideal() const {
+    double speed = 0;
+    for (int s = 0; s < num_stages_; ++s) {
+      speed += 1.0 / static_cast<double>(std::max<int64_t>(1, work(s, 0, num_layers_, false)));
+    }
+    return static_cast<int64_t>(1 / speed);
+  }
+
+  int64_t most() const {
+    int64_t result = 0;
+    for (int s = 0; s < num_stages_; ++s) result = std::max(result, work(s, 0, num_layers_, true));
+    return result;
+  }
+
+  int num_stages() const { return num_stages_; }
+  int num_layers() const { return num_layers_; }
+
+ private:
+  const World& world_;
+  const PipelineShape& pipeline_;
+  const int num_stages_, num_layers_;
+  std::vector<StagePlace> places_;
+  std::vector<const CostTable*> tables_;
+};
+
+}  // namespace
+
+int64_t stage_work_ns(const World& world, const StageShape& stage, int microbatch) {
+  const CostTable& table = world.table(stage.pool, microbatch, stage.tensor_parallel);
+  const auto part = [&](const std::vector<int64_t>& sums) {
+    return sums[stage.last] - sums[stage.first];
+  };
+  const int64_t forward = part(table.forward);
+  return forward + part(table.backward_input) + part(table.backward_weight) +
+         (stage.recompute ? forward : 0);
+}
+
+std::optional<PipelineShape> cut_evenly(const World& world, PipelineShape pipeline,
+                                        int64_t num_microbatches,
+                                        const std::vector<int>& num_holders) {
+  if (pipeline.num_stages() > world.num_layers()) return std::nullopt;
+  const PipelineShape stages = pipeline;
+  const Cutter cutter(world, stages, num_microbatches, num_holders);
+  int64_t low = cutter.ideal(), high = low + low / 4 + 1;
+  const int64_t most = cutter.most();
+  if (!cutter.fill(most, pipeline)) return std::nullopt;
+  while (!cutter.fill(high, pipeline)) {
+    low = high + 1;
+    high = std::min(most, high * 2);
+  }
+  high = cutter.slowest(pipeline);
+  PipelineShape trial = pipeline;
+  const int64_t grain = cutter.num_stages() <= 8 ? 1 : 1 + high / 4096;
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    if (cutter.fill(middle, trial)) {
+      pipeline = trial;
+      high = std::min(middle, cutter.slowest(trial));
+    } else {
+      low = middle + grain;
+    }
+  }
+  return pipeline;
+}
+
+std::optional<PipelineShape> cut_shortest(const World& world, PipelineShape pipeline,
+                                          int64_t num_microbatches,
+                                          const std::vector<int>& num_holders, int64_t bound_ns) {
+  const PipelineShape stages = pipeline;
+  const Cutter cutter(world, stages, num_microbatches, num_holders);
+  const int num_stages = cutter.num_stages(), num_layers = cutter.num_layers();
+  if (num_stages > num_layers) return std::nullopt;
+  struct Step {
+    int64_t total = kNever;
+    int last = 0;
+    bool recompute = false;
+  };
+  // best[s][l]: least work of stages s.. for layers l..
+  std::vector<std::vector<Step>> best(num_stages + 1, std::vector<Step>(num_layers + 1));
+  best[num_stages][num_layers].total = 0;
+  for (int s = num_stages - 1; s >= 0; --s) {
+    for (int first = s; first <= num_layers - (num_stages - s); ++first) {
+      Step& step = best[s][first];
+      for (int last = first + 1; last <= num_layers - (num_stages - s - 1); ++last) {
+        if (cutter.work(s, first, last, false) > bound_ns) break;
+        if (best[s + 1][last].total >= kNever) continue;
+        bool recompute = false;
+        if (!cutter.fits(s, first, last, false)) {
+          recompute = true;
+          if (cutter.work(s, first, last, true) > bound_ns) continue;
+          if (!cutter.fits(s, first, last, true)) break;
+        }
+        const int64_t total = cutter.work(s, first, last, recompute) + best[s + 1][last].total;
+        if (total < step.total) step = {total, last, recompute};
+      }
+    }
+  }
+  if (best[0][0].total >= kNever) return std::nullopt;
+  int first = 0;
+  for (int s = 0; s < num_stages; ++s) {
+    const Step& step = best[s][first];
+    pipeline.stages[s].first = first;
+    pipeline.stages[s].last = step.last;
+    pipeline.stages[s].recompute = step.recompute;
+    first = step.last;
+  }
+  return pipeline;
+}
+
+}  // namespace skarv

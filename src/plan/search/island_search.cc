@@ -1,0 +1,216 @@
+#include "plan/search/island_search.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+
+#include "plan/search/island_time.h"
+#include "plan/search/polish.h"
+#include "plan/search/team_search.h"
+
+namespace skarv {
+namespace {
+
+constexpr size_t kMostPartitioned = 4;  // pools of which all partitions into teams are tried
+constexpr int kOptionsOfTeam = 8;
+constexpr size_t kPolished = 4;
+
+using Team = uint32_t;  // a set of pools, as bits of the question's list
+
+class IslandSearch {
+ public:
+  IslandSearch(const World& world, const IslandQuestion& question)
+      : world_(world), question_(question), whole_(world, question.pools) {}
+
+  std::vector<IslandShape> run() {
+    const size_t num_pools = question_.pools.size();
+    const Team all = (Team{1} << num_pools) - 1;
+    total_speed_ = speed_of(all);
+    if (num_pools <= kMostPartitioned) {
+      partition(all, {});
+    } else {
+      merge_greedily();
+    }
+    if (best_.empty() && other_pipelines_ == 0) {
+      // Alone no team has room for its optimizer state; together they may.
+      other_pipelines_ = 1;
+      options_.clear();
+      partition(all, {});
+    }
+    std::vector<IslandShape> result = std::move(best_);
+    for (size_t i = 0; i < result.size() && i < kPolished; ++i) {
+      add_leftovers(result[i]);
+      polish(world_, whole_, question_.samples, i == 0 ? 3000 : 600, result[i]);
+    }
+    std::ranges::stable_sort(result, {}, &IslandShape::step_ns);
+    if (static_cast<int>(result.size()) > question_.num_wanted) result.resize(question_.num_wanted);
+    return result;
+  }
+
+ private:
+  // Samples a nanosecond, all devices busy without a pause.
+  double speed_of(Team team) const {
+    double speed = 0;
+    for (size_t i = 0; i < question_.pools.size(); ++i) {
+      if (team >> i & 1) speed += ideal_speed(world_, question_.pools[i]);
+    }
+    return speed;
+  }
+
+  const std::vector<PipelineGroup>& options_of(Team team) {
+    const auto known = options_.find(team);
+    if (known != options_.end()) return known->second;
+    const double share = speed_of(team) / total_speed_;
+    TeamQuestion ask;
+    for (size_t i = 0; i < question_.pools.size(); ++i) {
+      if (team >> i & 1) ask.pools.push_back(question_.pools[i]);
+    }
+    ask.samples = std::clamp<int64_t>(
+        static_cast<int64_t>(share * static_cast<double>(question_.samples) + 0.5), 1,
+        question_.samples);
+    ask.other_pipelines = other_pipelines_;
+    ask.num_wanted = kOptionsOfTeam;
+    return options_.emplace(team, search_team(world_, whole_, ask)).first->second;
+  }
+
+  // All ways to divide the pools of `rest` into teams or leave them out.
+  void partition(Team rest, std::vector<Team> teams) {
+    if (rest == 0) {
+      offer(teams);
+      return;
+    }
+    const Team first = rest & -rest, others = rest & ~first;
+    partition(others, teams);
+    for (Team with = others;; with = (with - 1) & others) {
+      teams.push_back(first | with);
+      partition(others & ~with, teams);
+      teams.pop_back();
+      if (with == 0) break;
+    }
+  }
+
+  // From single pools on, two teams become one, or one is left out, while that helps.
+  void merge_greedily() {
+    std::vector<Team> teams;
+    for (size_t i = 0; i < question_.pools.size(); ++i) teams.push_back(Team{1} << i);
+    int64_t ns = offer(teams);
+    for (bool is_better = true; is_better;) {
+      is_better = false;
+      std::vector<Team> best = teams;
+      for (size_t a = 0; a < teams.size(); ++a) {
+        for (size_t b = a; b < teams.size(); ++b) {
+          if (a == b && teams.size() == 1) continue;
+          std::vector<Team> trial = teams;
+          trial.erase(trial.begin() + static_cast<std::ptrdiff_t>(b));
+          if (a != b) trial[a] |= teams[b];
+          const int64_t trial_ns = offer(trial);
+          if (trial_ns >= ns) continue;
+          ns = trial_ns;
+          best = trial;
+          is_better = true;
+        }
+      }
+      teams = best;
+    }
+    offer({(Team{1} << question_.pools.size()) - 1});
+  }
+
+  // The best choice of one option for each team; INT64_MAX if there is none.
+  int64_t offer(const std::vector<Team>& teams) {
+    if (teams.empty()) return INT64_MAX;
+    std::vector<const std::vector<PipelineGroup>*> options;
+    for (Team team : teams) {
+      options.push_back(&options_of(team));
+      if (options.back()->empty()) return INT64_MAX;
+    }
+    std::vector<size_t> choice(teams.size(), 0);
+    IslandShape best;
+    const auto price = [&](const std::vector<size_t>& picked) {
+      IslandShape island;
+      for (size_t t = 0; t < picked.size(); ++t) island.groups.push_back((*options[t])[picked[t]]);
+      return price_shape(world_, island, question_.samples) ? island : IslandShape{{}, INT64_MAX};
+    };
+    best = price(choice);
+    for (bool is_better = true; is_better;) {
+      is_better = false;
+      for (size_t t = 0; t < teams.size(); ++t) {
+        for (size_t option = 0; option < options[t]->size(); ++option) {
+          if (option == choice[t]) continue;
+          std::vector<size_t> trial = choice;
+          trial[t] = option;
+          IslandShape island = price(trial);
+          if (island.step_ns >= best.step_ns) continue;
+          best = std::move(island);
+          choice = trial;
+          is_better = true;
+        }
+      }
+    }
+    const int64_t ns = best.step_ns;
+    if (ns < INT64_MAX) keep(std::move(best));
+    return ns;
+  }
+
+  void keep(IslandShape island) {
+    const auto place = std::ranges::upper_bound(best_, island.step_ns, {}, &IslandShape::step_ns);
+    best_.insert(place, std::move(island));
+    if (best_.size() > 2 * static_cast<size_t>(question_.num_wanted)) best_.pop_back();
+  }
+
+  // Devices that no team took, as further pipelines.
+  void add_leftovers(IslandShape& island) const {
+    for (int round = 0; round < 3; ++round) {
+      Supply left = whole_;
+      if (!left.take(island)) return;
+      std::vector<std::vector<int>> teams;
+      std::vector<int> some;
+      for (int pool : question_.pools) {
+        if (left.free(pool) == 0) continue;
+        some.push_back(pool);
+        teams.push_back({pool});
+      }
+      if (some.size() > 1) teams.push_back(some);
+      std::optional<IslandShape> best;
+      for (const std::vector<int>& pools : teams) {
+        TeamQuestion ask{pools, 1, 1, 3};
+        double speed = 0;
+        for (int pool : pools) speed += speed_of_free(left, pool);
+        ask.samples = std::clamp<int64_t>(
+            static_cast<int64_t>(speed / total_speed_ * static_cast<double>(question_.samples)), 1,
+            question_.samples);
+        for (PipelineGroup& group : search_team(world_, left, ask)) {
+          IslandShape trial = island;
+          trial.groups.push_back(std::move(group));
+          if (!price_shape(world_, trial, question_.samples)) continue;
+          if (trial.step_ns < (best ? best->step_ns : island.step_ns)) best = std::move(trial);
+        }
+      }
+      if (!best) return;
+      island = std::move(*best);
+    }
+  }
+
+  double speed_of_free(const Supply& supply, int pool) const {
+    for (size_t i = 0; i < question_.pools.size(); ++i) {
+      if (question_.pools[i] != pool) continue;
+      return speed_of(Team{1} << i) * supply.free(pool) / world_.pool(pool).num_devices();
+    }
+    return 0;
+  }
+
+  const World& world_;
+  const IslandQuestion& question_;
+  const Supply whole_;
+  double total_speed_ = 1;
+  int other_pipelines_ = 0;
+  std::map<Team, std::vector<PipelineGroup>> options_;
+  std::vector<IslandShape> best_;
+};
+
+}  // namespace
+
+std::vector<IslandShape> search_island(const World& world, const IslandQuestion& question) {
+  return IslandSearch(world, question).run();
+}
+
+}  // namespace skarv

@@ -1,0 +1,22 @@
+// The fastest shapes of one island, whatever its pools are.
+#pragma once
+
+#include <vector>
+
+#include "plan/search/supply.h"
+
+namespace skarv {
+
+struct IslandQuestion {
+  std::vector<int> pools;
+  int64_t samples = 1;
+  int num_wanted = 6;
+};
+
+// Best first, each of another shape; empty if nothing fits in memory. Pools form teams
+// (plan/search/ team_search.h), one pipeline each or many; teams share the samples; a pool may be
+// left out, and what a team cannot use is offered to smaller ones. Few devices are searched
+// completely (plan/search/small_search.h).
+std::vector<IslandShape> search_island(const World& world, const IslandQuestion& question);
+
+}  // namespace skarv

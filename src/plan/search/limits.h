@@ -1,0 +1,22 @@
+// What a caller allows the planner: what its trainer can run, and how long the search may take.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+
+namespace skarv {
+
+struct PlannerLimits {
+  int max_tensor_parallel = std::numeric_limits<int>::max();
+  bool island_may_span_hosts = true;
+  bool island_may_span_sites = true;
+  // CPU seconds of the search; when they are over, the best so far is the answer. 0: as long as it
+  // takes, which is seconds.
+  double budget_seconds = 0;
+  // Called now and then on the caller's thread with the part done, 0 to 1, and the best step time
+  // so far (0: none yet).
+  std::function<void(double done, double best_step_seconds)> progress;
+};
+
+}  // namespace skarv
