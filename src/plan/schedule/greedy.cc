@@ -22,6 +22,8 @@ class Greedy {
       // The deepest stage first: it frees memory soonest.
       std::vector<int>& mine = workers_[times.worker_of_stage[s]].stages;
       mine.insert(mine.begin(), s);
+      int64_t& spare = workers_[times.worker_of_stage[s]].spare_bytes;
+      spare = std::max(spare, times.stages[s].added_by_input());
       stages_[s].input.reserve(num_messages);
       stages_[s].gradient.reserve(num_messages);
     }
@@ -49,6 +51,7 @@ class Greedy {
   struct Worker {
     std::vector<int> stages;
     int64_t free_at = 0, held_bytes = 0;
+    int64_t spare_bytes = 0;  // what forwards leave, so that a backward can always follow
   };
   struct Event {
     int64_t time;
@@ -63,7 +66,7 @@ class Greedy {
   // A forward leaves room for one microbatch in every deeper stage of the worker that holds none,
   // so that the oldest microbatch can always go on: that keeps shared memory from getting stuck.
   bool has_memory(const Worker& worker, int s) const {
-    int64_t needed = worker.held_bytes;
+    int64_t needed = worker.held_bytes + worker.spare_bytes;
     for (int deeper : worker.stages) {
       const StageState& stage = stages_[deeper];
       if (deeper > s && stage.num_forward > stage.num_input) continue;
@@ -97,8 +100,11 @@ class Greedy {
       }
       if (may_input(s)) {
         const int64_t arrival = stage.gradient[stage.num_input];
-        if (arrival > now) next = std::min(next, arrival);
-        if (arrival <= now && input < 0) input = token_of(s, Part::kInput);
+        const bool fits = worker.held_bytes + times_.stages[s].added_by_input() <=
+                          times_.memory_bytes[times_.worker_of_stage[s]];
+        is_full |= !fits && arrival <= now;
+        if (fits && arrival > now) next = std::min(next, arrival);
+        if (fits && arrival <= now && input < 0) input = token_of(s, Part::kInput);
       }
       if (may_forward(s)) {
         const int64_t arrival = stage.input[stage.num_forward];

@@ -15,7 +15,6 @@ PipelineTimes with_whole_backwards(PipelineTimes times) {
   for (StageTimes& stage : times.stages) {
     stage.backward_input_ns += stage.backward_weight_ns;
     stage.backward_weight_ns = 0;
-    stage.freed_by_input = stage.kept_bytes;
   }
   return times;
 }

@@ -1,5 +1,6 @@
 #include "plan/schedule/pipeline_times.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/text.h"
@@ -47,9 +48,18 @@ PipelineTimes straight_pipeline(std::vector<StageTimes> stages, int num_microbat
   return times;
 }
 
+int64_t least_memory(const PipelineTimes& times, int worker) {
+  int64_t kept = 0, added = 0;
+  for (int s = 0; s < times.num_stages(); ++s) {
+    if (times.worker_of_stage[s] != worker) continue;
+    kept += times.stages[s].kept_bytes;
+    added = std::max(added, times.stages[s].added_by_input());
+  }
+  return kept + added;
+}
+
 Status check_pipeline_times(const PipelineTimes& times) {
   SKARV_TRY(check_sizes(times));
-  std::vector<int64_t> needed(times.memory_bytes.size(), 0);
   int64_t left_ns = kMostNs, left_bytes = kMostNs;
   const auto take = [](int64_t& left, int64_t amount, int64_t count) {
     if (amount < 0 || amount > left / count) return false;
@@ -64,13 +74,13 @@ Status check_pipeline_times(const PipelineTimes& times) {
                                             " microbatches is negative or beyond all measure"));
       }
     }
-    if (!take(left_bytes, stage.kept_bytes, times.num_microbatches) || stage.freed_by_input < 0 ||
-        stage.freed_by_input > stage.kept_bytes) {
+    if (!take(left_bytes, stage.kept_bytes, times.num_microbatches) ||
+        stage.freed_by_input > stage.kept_bytes || stage.freed_by_input < -kMostNs ||
+        !take(left_bytes, stage.added_by_input(), times.num_microbatches)) {
       return refuse(cat("stage ", s),
                     cat("keeps ", stage.kept_bytes, " bytes a microbatch and frees ",
                         stage.freed_by_input, " of them with the backward for inputs"));
     }
-    needed[times.worker_of_stage[s]] += stage.kept_bytes;
   }
   for (size_t border = 0; border < times.borders.size(); ++border) {
     const BorderTimes& way = times.borders[border];
@@ -82,10 +92,11 @@ Status check_pipeline_times(const PipelineTimes& times) {
       }
     }
   }
-  for (size_t worker = 0; worker < needed.size(); ++worker) {
-    if (needed[worker] <= times.memory_bytes[worker]) continue;
+  for (int worker = 0; worker < times.num_workers(); ++worker) {
+    const int64_t needed = least_memory(times, worker);
+    if (needed <= times.memory_bytes[worker]) continue;
     return Status(Code::kResourceExhausted, Scope::kConfig,
-                  cat("one microbatch in every stage of worker ", worker, " keeps ", needed[worker],
+                  cat("one microbatch in every stage of worker ", worker, " keeps ", needed,
                       " bytes, its limit is ", times.memory_bytes[worker]))
         .at(cat("worker ", worker))
         .with_hint("take a smaller microbatch, recompute, or give it fewer layers");

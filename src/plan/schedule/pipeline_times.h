@@ -9,13 +9,16 @@
 
 namespace skarv {
 
-// One microbatch in one stage. Memory: `kept_bytes` from the start of its forward; when the
-// backward for inputs has ended `freed_by_input` of them go, the rest with the weights' end.
+// One microbatch in one stage. Memory: `kept_bytes` from the start of its forward; with the
+// backward for inputs `freed_by_input` of them go (at its end) or, if negative, as much is added
+// (at its start: recomputation keeps for the weights what it makes anew); the rest goes with the
+// weights.
 struct StageTimes {
   int64_t forward_ns = 0, backward_input_ns = 0, backward_weight_ns = 0;
   int64_t kept_bytes = 0, freed_by_input = 0;
 
   bool operator==(const StageTimes&) const = default;
+  int64_t added_by_input() const { return freed_by_input < 0 ? -freed_by_input : 0; }
   int64_t work_ns() const { return forward_ns + backward_input_ns + backward_weight_ns; }
 };
 
@@ -53,6 +56,9 @@ struct PipelineTimes {
 
 // Every stage on its own worker, no communication, no limit of memory.
 PipelineTimes straight_pipeline(std::vector<StageTimes> stages, int num_microbatches);
+
+// What one microbatch in every stage of a worker needs: the least limit of memory.
+int64_t least_memory(const PipelineTimes& times, int worker);
 
 // Sizes that agree, nothing negative, sums that stay in 62 bits, room for one microbatch of every
 // stage of a worker. Error: kResourceExhausted for the last, with worker and bytes, else

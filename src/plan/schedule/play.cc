@@ -129,6 +129,7 @@ int64_t peak_bytes(const std::vector<Token>& order, const PipelineTimes& times) 
         continue;
       case Part::kInput:
         held -= stage.freed_by_input;
+        peak = std::max(peak, held);
         break;
       case Part::kWeight:
         held -= stage.kept_bytes - stage.freed_by_input;

@@ -45,6 +45,8 @@ class Everything {
   }
   bool may_follow(int s, int part) const {
     const Stage& stage = stages_[s];
+    const int64_t held = stage.held + (part == 1 ? times_.stages[s].added_by_input() : 0);
+    if (held > times_.memory_bytes[s]) return false;
     if (part > 0) return stage.num[part] < stage.num[part - 1];
     return stage.num[0] < times_.num_microbatches &&
            stage.held + times_.stages[s].kept_bytes <= times_.memory_bytes[s];

@@ -31,7 +31,8 @@ inline PipelineTimes random_pipeline(uint64_t seed, int most_stages, int most_mi
   const int64_t kind = draws.between(0, 2);
   const int64_t input = draws.between(80, 150), weight = draws.between(50, 120);  // percent
   const int64_t slowness[] = {100, 250, 400};
-  const bool frees_half = draws.between(0, 1) == 1;
+  // With the backward for inputs: half of the bytes go, none, or half as many are added.
+  const int64_t freed = draws.between(-1, 1);
   std::vector<StageTimes> stages;
   for (int s = 0; s < num_stages; ++s) {
     int64_t forward = 10'000;
@@ -39,7 +40,7 @@ inline PipelineTimes random_pipeline(uint64_t seed, int most_stages, int most_mi
     if (kind == 2) forward = 100 * slowness[draws.between(0, 2)];
     const int64_t kept = kind == 1 ? draws.between(600, 1400) : 1000;
     stages.push_back(
-        {forward, forward * input / 100, forward * weight / 100, kept, frees_half ? kept / 2 : 0});
+        {forward, forward * input / 100, forward * weight / 100, kept, freed * kept / 2});
   }
   PipelineTimes times = straight_pipeline(std::move(stages), num_microbatches);
   const int64_t slowest = draws.between(0, 2) * 2'000;
@@ -49,7 +50,7 @@ inline PipelineTimes random_pipeline(uint64_t seed, int most_stages, int most_mi
   }
   const int64_t most = 1000 * draws.between(2, 3 * num_stages);
   for (int s = 0; s < num_stages; ++s) {
-    times.memory_bytes[s] = std::max(times.stages[s].kept_bytes, most - draws.between(0, 900));
+    times.memory_bytes[s] = std::max(least_memory(times, s), most - draws.between(0, 900));
   }
   return times;
 }

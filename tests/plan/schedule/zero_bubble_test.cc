@@ -114,11 +114,10 @@ TEST(ZeroBubble, SharedWorkersNeverGetStuck) {
     Draws draws(seed + 1000);
     const auto num_workers = static_cast<int>(draws.between(1, times.num_stages()));
     times.memory_bytes.assign(num_workers, 0);
-    for (int s = 0; s < times.num_stages(); ++s) {
-      times.worker_of_stage[s] = s % num_workers;
-      times.memory_bytes[s % num_workers] += times.stages[s].kept_bytes;
+    for (int s = 0; s < times.num_stages(); ++s) times.worker_of_stage[s] = s % num_workers;
+    for (int worker = 0; worker < num_workers; ++worker) {
+      times.memory_bytes[worker] = least_memory(times, worker) + draws.between(0, 3000);
     }
-    for (int64_t& limit : times.memory_bytes) limit += draws.between(0, 3000);
     checked(times, order_zero_bubble(times, {Objective::kMakespan, 50'000, 1}));
   }
 }
