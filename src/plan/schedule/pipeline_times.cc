@@ -8,8 +8,8 @@
 namespace skarv {
 namespace {
 
-// Far beyond any step; sums over stages and microbatches then stay in 63 bits.
-constexpr int64_t kMostNs = int64_t{1} << 62;
+// Nanoseconds and bytes far beyond any step; sums over all pieces of work then stay in 63 bits.
+constexpr int64_t kMost = int64_t{1} << 62;
 
 Status refuse(const std::string& where, std::string message) {
   return Status(Code::kInvalidArgument, Scope::kConfig, std::move(message)).at(where);
@@ -42,7 +42,7 @@ PipelineTimes straight_pipeline(std::vector<StageTimes> stages, int num_microbat
   times.borders.resize(stages.empty() ? 0 : stages.size() - 1);
   times.worker_of_stage.resize(stages.size());
   std::iota(times.worker_of_stage.begin(), times.worker_of_stage.end(), 0);
-  times.memory_bytes.assign(stages.size(), kMostNs);
+  times.memory_bytes.assign(stages.size(), kNoMemoryLimit);
   times.stages = std::move(stages);
   times.num_microbatches = num_microbatches;
   return times;
@@ -60,7 +60,7 @@ int64_t least_memory(const PipelineTimes& times, int worker) {
 
 Status check_pipeline_times(const PipelineTimes& times) {
   SKARV_TRY(check_sizes(times));
-  int64_t left_ns = kMostNs, left_bytes = kMostNs;
+  int64_t left_ns = kMost, left_bytes = kMost;
   const auto take = [](int64_t& left, int64_t amount, int64_t count) {
     if (amount < 0 || amount > left / count) return false;
     left -= amount * count;
@@ -75,7 +75,7 @@ Status check_pipeline_times(const PipelineTimes& times) {
       }
     }
     if (!take(left_bytes, stage.kept_bytes, times.num_microbatches) ||
-        stage.freed_by_input > stage.kept_bytes || stage.freed_by_input < -kMostNs ||
+        stage.freed_by_input > stage.kept_bytes || stage.freed_by_input < -kMost ||
         !take(left_bytes, stage.added_by_input(), times.num_microbatches)) {
       return refuse(cat("stage ", s),
                     cat("keeps ", stage.kept_bytes, " bytes a microbatch and frees ",

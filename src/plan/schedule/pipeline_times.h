@@ -54,6 +54,8 @@ struct PipelineTimes {
   }
 };
 
+constexpr int64_t kNoMemoryLimit = int64_t{1} << 62;
+
 // Every stage on its own worker, no communication, no limit of memory.
 PipelineTimes straight_pipeline(std::vector<StageTimes> stages, int num_microbatches);
 

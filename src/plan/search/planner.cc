@@ -4,14 +4,15 @@
 #include <optional>
 
 #include "base/text.h"
+#include "plan/schedule/timed_schedule.h"
 #include "plan/search/finalists.h"
 
 namespace skarv {
 namespace {
 
 constexpr int kTightenings = 4;  // a pool's memory is lowered by what the simulator found too much
-constexpr size_t kNumFinalists = 3;
-constexpr int kShapesOfIsland = 3;
+constexpr size_t kNumFinalists = 4;
+constexpr int kShapesOfIsland = 12;
 
 // Keepers live in host memory; a host whose memory the cluster file leaves out is not judged.
 Status check_keepers(const PlanReport& report, const Cluster& cluster) {
@@ -164,7 +165,9 @@ std::string layers_of(const Pipeline& pipeline, const std::string& device) {
 
 Status add_island(const Island& island, const Plan& plan, const Market& market,
                   PlanReport& report) {
-  SKARV_ASSIGN(const IslandPrice price, price_island(island, plan, market));
+  OrderOptions order;
+  order.max_pieces = kRunEffort;  // as the agent will
+  SKARV_ASSIGN(const IslandPrice price, price_island(island, plan, market, order));
   const double step = price.step_seconds();
   report.islands.push_back({island.name, island.samples(), step});
   report.step_seconds = std::max(report.step_seconds, step);

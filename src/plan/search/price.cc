@@ -1,6 +1,6 @@
 #include "plan/search/price.h"
 
-#include "plan/schedule/builder.h"
+#include "plan/schedule/timed_schedule.h"
 
 namespace skarv {
 
@@ -17,11 +17,13 @@ int IslandPrice::fullest_overflow() const {
   return worst;
 }
 
-Result<IslandPrice> price_island(const Island& island, const Plan& plan, const Market& market) {
+Result<IslandPrice> price_island(const Island& island, const Plan& plan, const Market& market,
+                                 const OrderOptions& order) {
   IslandPrice price;
   price.ownership = ownership_of(island, plan, market.table);
   SKARV_ASSIGN(const Schedule schedule,
-               build_schedule(island, price.ownership, market.table, market.run));
+               build_timed_schedule(island, price.ownership, market.table, market.run,
+                                    market.cluster, market.devices, market.profile, order));
   SKARV_ASSIGN(const IslandCost cost,
                IslandCost::create(island, price.ownership, market.table, market.run, market.cluster,
                                   market.devices, market.profile));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "plan/memory/memory.h"
+#include "plan/schedule/zero_bubble.h"
 #include "plan/simulate/simulate.h"
 #include "spec/nominal.h"
 
@@ -26,8 +27,9 @@ struct IslandPrice {
   int fullest_overflow() const;
 };
 
-// `plan` gives the owner shares.
-Result<IslandPrice> price_island(const Island& island, const Plan& plan, const Market& market);
+// `plan` gives the owner shares; `order` the effort that the schedule is worth.
+Result<IslandPrice> price_island(const Island& island, const Plan& plan, const Market& market,
+                                 const OrderOptions& order = {});
 
 // Seconds that one device takes for the whole model: one sample of a microbatch of this size, and
 // the update of all parameters.

@@ -1,0 +1,137 @@
+#include "plan/schedule/island_times.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/text.h"
+#include "plan/cost/link_cost.h"
+#include "plan/schedule/builder.h"
+#include "spec/stage_map.h"
+
+namespace skarv {
+namespace {
+
+class Timing {
+ public:
+  Timing(const IslandView& view, const std::map<std::string, int64_t>& activation_bytes)
+      : view_(view), activation_bytes_(activation_bytes), map_(view.island) {}
+
+  Result<PipelineTimes> of(int index) const {
+    const Pipeline& pipeline = view_.island.pipelines[index];
+    PipelineTimes times;
+    times.num_microbatches = pipeline.num_microbatches();
+    times.worker_of_stage = workers_of_stages(map_, index);
+    for (const Stage& stage : pipeline.stages) {
+      SKARV_ASSIGN(times.stages.emplace_back(), stage_times(stage, pipeline.microbatch_size(0)));
+    }
+    for (size_t s = 0; s + 1 < pipeline.stages.size(); ++s) {
+      SKARV_ASSIGN(times.borders.emplace_back(), border_times(pipeline, static_cast<int>(s)));
+    }
+    limit_memory(pipeline, times);
+    return times;
+  }
+
+ private:
+  Result<const DeviceInfo*> device(const std::string& name) const {
+    const auto found = view_.devices.find(name);
+    if (found != view_.devices.end()) return &found->second;
+    return Status(Code::kNotFound, Scope::kConfig, cat("the cluster has no device ", name))
+        .with_hint("check the plan: check_plan names the place");
+  }
+
+  Result<StageTimes> stage_times(const Stage& stage, int samples) const {
+    StageTimes slowest;
+    for (const std::string& name : stage.devices) {
+      SKARV_ASSIGN(const DeviceInfo* info, device(name));
+      SKARV_ASSIGN(StageTimes times, nominal_times(stage, info->chip.name, samples));
+      const double pace = info->pace > 0 ? info->pace : 1;
+      const auto paced = [pace](int64_t nominal) {
+        return pace == 1 ? nominal : std::llround(static_cast<double>(nominal) / pace);
+      };
+      slowest.forward_ns = std::max<int64_t>(slowest.forward_ns, paced(times.forward_ns));
+      slowest.backward_input_ns =
+          std::max<int64_t>(slowest.backward_input_ns, paced(times.backward_input_ns));
+      slowest.backward_weight_ns =
+          std::max<int64_t>(slowest.backward_weight_ns, paced(times.backward_weight_ns));
+      slowest.kept_bytes = times.kept_bytes;
+      slowest.freed_by_input = times.freed_by_input;
+    }
+    return slowest;
+  }
+
+  Result<StageTimes> nominal_times(const Stage& stage, const std::string& chip, int samples) const {
+    StageTimes times;
+    LayerCost cost;
+    for (int layer = stage.first; layer < stage.last; ++layer) {
+      if (layer == stage.first || view_.workload.kind(layer) != view_.workload.kind(layer - 1)) {
+        SKARV_ASSIGN(cost, view_.workload.cost(chip, layer, samples, stage.tensor_parallel));
+      }
+      times.forward_ns += cost.forward_ns;
+      times.backward_input_ns += cost.backward_input_ns;
+      times.backward_weight_ns += cost.backward_weight_ns;
+      times.kept_bytes += cost.kept_bytes;
+    }
+    if (stage.recompute == Recompute::kNone) return times;
+    times.backward_input_ns += times.forward_ns;
+    const int64_t input =
+        stage.first > 0 ? view_.workload.size(stage.first - 1).output_bytes * samples : 0;
+    const int64_t all = std::max(times.kept_bytes, input);
+    times.kept_bytes = input;
+    times.freed_by_input = input - all;
+    return times;
+  }
+
+  Result<BorderTimes> border_times(const Pipeline& pipeline, int border) const {
+    const Stage& from = pipeline.stages[border];
+    const Stage& to = pipeline.stages[border + 1];
+    const int64_t bytes =
+        view_.workload.size(from.last - 1).output_bytes * pipeline.microbatch_size(0);
+    LaneTimes slowest;
+    const size_t num_pairs = std::max(from.devices.size(), to.devices.size());
+    for (size_t i = 0; i < num_pairs; ++i) {
+      const std::string& a = from.devices[i % from.devices.size()];
+      const std::string& b = to.devices[i % to.devices.size()];
+      if (a == b) continue;
+      SKARV_ASSIGN(const DeviceInfo* sender, device(a));
+      SKARV_ASSIGN(const DeviceInfo* receiver, device(b));
+      SKARV_ASSIGN(const LinkCost link, link_cost(*sender, *receiver, view_.cluster, view_.links));
+      slowest.transfer_ns = std::max(slowest.transfer_ns, link.transfer_ns(bytes));
+      slowest.latency_ns = std::max(slowest.latency_ns, link.latency_ns);
+    }
+    return BorderTimes{slowest, slowest};
+  }
+
+  void limit_memory(const Pipeline& pipeline, PipelineTimes& times) const {
+    const int num_workers = 1 + *std::ranges::max_element(times.worker_of_stage);
+    times.memory_bytes.assign(num_workers, kNoMemoryLimit);
+    for (int s = 0; s < times.num_stages(); ++s) {
+      int64_t& limit = times.memory_bytes[times.worker_of_stage[s]];
+      for (const std::string& name : pipeline.stages[s].devices) {
+        const auto found = activation_bytes_.find(name);
+        if (found != activation_bytes_.end()) limit = std::min(limit, found->second);
+      }
+    }
+    for (int worker = 0; worker < num_workers; ++worker) {
+      times.memory_bytes[worker] =
+          std::max(times.memory_bytes[worker], least_memory(times, worker));
+    }
+  }
+
+  const IslandView& view_;
+  const std::map<std::string, int64_t>& activation_bytes_;
+  const StageMap map_;
+};
+
+}  // namespace
+
+Result<std::vector<PipelineTimes>> island_times(
+    const IslandView& view, const std::map<std::string, int64_t>& activation_bytes) {
+  const Timing timing(view, activation_bytes);
+  std::vector<PipelineTimes> all;
+  for (size_t i = 0; i < view.island.pipelines.size(); ++i) {
+    SKARV_ASSIGN(all.emplace_back(), timing.of(static_cast<int>(i)));
+  }
+  return all;
+}
+
+}  // namespace skarv
