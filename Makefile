@@ -4,7 +4,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 
-.PHONY: help setup build demo test test-all bench check format clean
+.PHONY: help setup build demo test test-all bench bench-accuracy check format clean
 help:
 	@echo "make demo      set up, build, train one model on two emulated sites, show the result"
 	@echo "make test      set up, build, run every test"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-fast only the fast ones, about a minute after the build"
 	@echo "make build     set up and build only (PRESET=core|dev|release|asan|tsan)"
 	@echo "make bench     the speed measurements"
+	@echo "make bench-accuracy  runs that others measured, priced by the simulator: errors by set"
 	@echo "make check     format, law of layers, sanitizers over the torch-free part"
 
 setup:
@@ -36,6 +37,11 @@ test-fast: build
 bench: setup
 	@cmake --preset bench > /dev/null && cmake --build --preset bench -j $(JOBS)
 	@bench/run.sh build/bench
+
+# Free of libtorch: a build folder of its own, a minute.
+bench-accuracy: setup
+	@cmake --preset core > /dev/null && cmake --build --preset core -j $(JOBS) --target skarv-accuracy
+	@build/core/skarv-accuracy
 
 check: setup
 	@git ls-files '*.cc' '*.h' | xargs clang-format-16 --dry-run -Werror

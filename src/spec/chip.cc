@@ -45,6 +45,7 @@ std::vector<Chip> make_catalog() {
       make("gh200", "nvidia", {v(989), v(96), v(4.0), v(450)}, 829),
       make("l40s", "nvidia", {v(362), v(48), v(0.86), v(32)}),
       make("rtx-4090", "nvidia", {v(165), v(24), v(1.008), v(32)}),
+      make("t4", "nvidia", {v(65), v(16), v(0.32), v(16)}, 0, false),
       make("v100-sxm2-16", "nvidia", {v(125), v(16), v(0.9), v(150)}, 0, false),
       make("v100-sxm2-32", "nvidia", {v(125), v(32), v(0.9), v(150)}, 0, false),
       make("mi250x", "amd", {v(383), v(128), v(3.28), v(50)}),
