@@ -50,7 +50,7 @@ double mixed_efficiency(const Closing& closing) {
 
 double predicted_peak(const Closing& closing, const std::string& device) {
   for (const DeviceReport& report : closing.predicted.devices) {
-    if (report.device == device) return static_cast<double>(report.memory.total());
+    if (report.device == device) return static_cast<double>(report.memory.allocated());
   }
   return 0;
 }

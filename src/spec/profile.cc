@@ -25,6 +25,7 @@ LayerTime blend(const LayerTime& a, const LayerTime& b, int microbatch) {
   time.backward_input = between(a.backward_input, b.backward_input);
   time.backward_weight = between(a.backward_weight, b.backward_weight);
   time.activation_bytes = between(a.activation_bytes, b.activation_bytes);
+  time.transient_bytes = between(a.transient_bytes, b.transient_bytes);
   time.update = between(a.update, b.update);
   return time;
 }
@@ -37,6 +38,7 @@ LayerTime grow(const LayerTime& a, int microbatch) {
   time.backward_input *= factor;
   time.backward_weight *= factor;
   time.activation_bytes *= factor;
+  time.transient_bytes *= factor;
   return time;
 }
 
@@ -51,6 +53,7 @@ LayerTime read_layer(Fields& fields) {
   fields.quantity("backward_weight", time.backward_weight, Quantity::kSeconds);
   fields.quantity("update", time.update, Quantity::kSeconds);
   fields.quantity("activation_bytes", time.activation_bytes, Quantity::kBytes);
+  fields.quantity("transient_bytes", time.transient_bytes, Quantity::kBytes);
   fields.require({"chip", "kind", "microbatch", "forward", "backward_input", "backward_weight"});
   fields.finish();
   return time;
@@ -110,7 +113,8 @@ Json to_json(const Profile& profile) {
                       {"backward_input", time.backward_input},
                       {"backward_weight", time.backward_weight},
                       {"update", time.update},
-                      {"activation_bytes", time.activation_bytes}});
+                      {"activation_bytes", time.activation_bytes},
+                      {"transient_bytes", time.transient_bytes}});
   }
   for (const DeviceMeasure& device : profile.devices) {
     devices.push_back({{"device", device.device},

@@ -23,6 +23,7 @@ struct LayerTime {
   double forward = 0, backward_input = 0, backward_weight = 0;
   double update = 0;            // optimizer step of the layer's parameters, once a step
   double activation_bytes = 0;  // kept from forward to backward
+  double transient_bytes = 0;   // most beyond what is kept, while it computes
 };
 
 struct DeviceMeasure {

@@ -96,13 +96,15 @@ class LayerBench {
 
   Status once(int microbatch, const StageInput& input, LayerTime& best) {
     const auto before = device_.memory();
+    SKARV_TRY(device_.reset_peak());
     at::Tensor gradient;
     SKARV_TRY(timed(best.forward, [&]() -> Status {
       SKARV_ASSIGN(at::Tensor output, module_.forward(0, input, 1.0));
       if (kind_ != LayerKind::kHead) gradient = output;
       return Status();
     }));
-    if (const auto after = device_.memory(); before.ok() && after.ok()) {
+    const auto after = device_.memory();
+    if (before.ok() && after.ok()) {
       best.activation_bytes =
           std::max(best.activation_bytes,
                    static_cast<double>(after->allocated_bytes - before->allocated_bytes));
@@ -110,6 +112,10 @@ class LayerBench {
     SKARV_TRY(
         timed(best.backward_input, [&] { return module_.backward_input(0, gradient).status(); }));
     SKARV_TRY(timed(best.backward_weight, [&] { return module_.backward_weight(0); }));
+    if (const auto end = device_.memory(); after.ok() && end.ok()) {
+      best.transient_bytes = std::max(
+          best.transient_bytes, static_cast<double>(end->peak_bytes - after->allocated_bytes));
+    }
     // Once a step whatever the microbatch; what surrounds AdamW on a rank is in it.
     return timed(best.update, [&]() -> Status {
       SKARV_ASSIGN([[maybe_unused]] double norm, optimizer_.squared_norm());

@@ -1,5 +1,6 @@
 // Measures one device: seconds of each kind of layer, forward, both backwards and update, at
-// several microbatches; activation bytes; memory. The entries of a Profile.
+// several microbatches; bytes that activations keep and what comes on top while they
+// are made; memory. The entries of a Profile.
 #pragma once
 
 #include <string>

@@ -22,7 +22,7 @@ using Kind = std::tuple<std::string, std::string, const HostGroup*>;
 class Groups {
  public:
   explicit Groups(const GroupQuery& query) : query_(query) {
-    for (const std::string& name : query.ownership.devices) {
+    for (const std::string& name : query.island.devices()) {
       infos_.push_back(&query.devices.at(name));
       hosts_.push_back(host_name(*infos_.back()));
     }
@@ -38,7 +38,7 @@ class Groups {
     }
     // Ranks of a host whose groups leave it: they use its NICs at the same time.
     std::vector<bool> leaves(infos_.size(), false);
-    for (const ReduceGroup& group : query.ownership.groups) {
+    for (const GroupLoad& group : query.loads) {
       const bool spans = std::ranges::any_of(
           group.members, [&](int rank) { return hosts_[rank] != hosts_[group.members[0]]; });
       for (int rank : group.members) leaves[rank] = leaves[rank] || spans;
@@ -46,14 +46,10 @@ class Groups {
     for (size_t rank = 0; rank < infos_.size(); ++rank) num_leaving_[hosts_[rank]] += leaves[rank];
   }
 
-  Result<GroupTimes> times(const ReduceGroup& group) {
+  Result<GroupTimes> times(const GroupLoad& group) {
     if (group.members.size() == 1) return GroupTimes{};
-    std::map<int, int64_t> owned;
-    int64_t total = 0;
-    for (int slab : group.slabs) {
-      owned[query_.ownership.owner[slab]] += query_.table[slab].size();
-      total += query_.table[slab].size();
-    }
+    std::map<int, int64_t> owned = group.owned_by_rank();
+    if (owned.empty()) return GroupTimes{};
     const auto largest =
         std::ranges::max_element(owned, {}, [](const auto& a) { return a.second; });
     const DeviceInfo& first = *infos_[group.members[0]];
@@ -61,7 +57,7 @@ class Groups {
       return infos_[rank]->chip.maker == first.chip.maker && infos_[rank]->site == first.site;
     });
     return together ? by_library(group.members, largest->second)
-                    : directly(group.members, owned, total);
+                    : directly(group.members, owned, group.num_elements);
   }
 
   Result<LinkCost> link(int a, int b) const {
@@ -179,7 +175,7 @@ class Groups {
 Result<std::vector<GroupTimes>> group_times(const GroupQuery& query) {
   Groups groups(query);
   std::vector<GroupTimes> result;
-  for (const ReduceGroup& group : query.ownership.groups) {
+  for (const GroupLoad& group : query.loads) {
     SKARV_ASSIGN(const GroupTimes times, groups.times(group));
     result.push_back(times);
   }
@@ -187,12 +183,13 @@ Result<std::vector<GroupTimes>> group_times(const GroupQuery& query) {
 }
 
 Result<int64_t> clip_time(const GroupQuery& query, const std::vector<int>& ranks) {
-  const DeviceInfo& first = query.devices.at(query.ownership.devices[0]);
+  const std::vector<std::string> names = query.island.devices();
+  const DeviceInfo& first = query.devices.at(names[0]);
   int64_t longest = 0;
   for (int rank : ranks) {
     if (rank == 0) continue;
-    SKARV_ASSIGN(const LinkCost link, link_cost(query.devices.at(query.ownership.devices[rank]),
-                                                first, query.cluster, query.links));
+    SKARV_ASSIGN(const LinkCost link,
+                 link_cost(query.devices.at(names[rank]), first, query.cluster, query.links));
     longest = std::max(longest, 2 * link.latency_ns);
   }
   return longest;

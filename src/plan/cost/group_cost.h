@@ -10,11 +10,10 @@
 #include <vector>
 
 #include "plan/cost/device_index.h"
-#include "spec/ownership.h"
+#include "plan/cost/group_load.h"
 #include "spec/plan.h"
 #include "spec/profile.h"
 #include "spec/run.h"
-#include "spec/slab.h"
 
 namespace skarv {
 
@@ -25,9 +24,8 @@ struct GroupTimes {
 };
 
 struct GroupQuery {
-  const Island& island;
-  const Ownership& ownership;
-  const SlabTable& table;
+  const Island& island;  // the whole one
+  const std::vector<GroupLoad>& loads;
   Precision precision;
   const Cluster& cluster;
   const DeviceIndex& devices;
@@ -35,7 +33,7 @@ struct GroupQuery {
   const Profile& links;
 };
 
-// By group. Error: a missing link between sites.
+// By group of `loads`. Error: a missing link between sites.
 Result<std::vector<GroupTimes>> group_times(const GroupQuery& query);
 // To the first rank and back, by the slowest of `ranks` (all, or one of each class).
 Result<int64_t> clip_time(const GroupQuery& query, const std::vector<int>& ranks);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 #include "base/text.h"
 #include "spec/stage_map.h"
@@ -29,15 +30,17 @@ Result<IslandCost> IslandCost::create(const GroupQuery& query, const Workload& w
                                       const Fold& fold) {
   IslandCost cost;
   cost.fold_ = fold;
+  SKARV_TRY(check_devices(query.island, query.devices));
+  const std::vector<std::string> names = query.island.devices();
   for (int rank : fold.full_rank) {
-    const DeviceInfo& device = query.devices.at(query.ownership.devices[rank]);
+    const DeviceInfo& device = query.devices.at(names[rank]);
     cost.pace_.push_back(device.pace > 0 ? device.pace : 1);
   }
   SKARV_TRY(cost.add_seats(query, workload));
   SKARV_TRY(cost.add_updates(query, workload));
   SKARV_ASSIGN(cost.groups_, group_times(query));
   SKARV_ASSIGN(cost.clip_ns_, clip_time(query, fold.full_rank));
-  for (const ReduceGroup& group : query.ownership.groups) {
+  for (const GroupLoad& group : query.loads) {
     std::set<int> folded;
     for (int rank : group.members) folded.insert(fold.folded_rank[rank]);
     cost.num_members_.push_back(static_cast<int>(folded.size()));
@@ -54,16 +57,17 @@ Result<IslandCost> IslandCost::create(const Island& island, const Ownership& own
   const HostIndex hosts = index_hosts(cluster);
   FoldRules rules;
   rules.whole = true;
-  return create({island, ownership, table, run.precision, cluster, devices, hosts, profile},
-                workload, fold_island(island, devices, hosts, rules));
+  const std::vector<GroupLoad> loads = loads_of(ownership, table);
+  return create({island, loads, run.precision, cluster, devices, hosts, profile}, workload,
+                fold_island(island, devices, hosts, rules));
 }
 
 Status IslandCost::add_seats(const GroupQuery& query, const Workload& workload) {
   const StageMap map(fold_.island);
+  const std::vector<std::string> names = fold_.island.devices();
   seats_.resize(num_ranks());
   for (int rank = 0; rank < num_ranks(); ++rank) {
-    const std::string& name = query.ownership.devices[fold_.full_rank[rank]];
-    const std::string& chip = query.devices.at(name).chip.name;
+    const std::string& chip = query.devices.at(names[rank]).chip.name;
     for (const StageMap::Seat& seat : map.seats_of(rank)) {
       const Pipeline& pipeline = fold_.island.pipelines[seat.pipeline];
       const Stage& stage = pipeline.stages[seat.stage];
@@ -96,10 +100,13 @@ Status IslandCost::add_seats(const GroupQuery& query, const Workload& workload) 
 
 // The longest of those that a rank stands for.
 Status IslandCost::add_updates(const GroupQuery& query, const Workload& workload) {
-  std::vector<int> degree(query.ownership.devices.size(), 1);
+  const std::vector<std::string> names = query.island.devices();
+  std::vector<int> degree(names.size(), 1);
+  std::vector<const std::string*> chip(names.size());
   std::map<std::string, int> rank_of;
-  for (size_t i = 0; i < query.ownership.devices.size(); ++i) {
-    rank_of[query.ownership.devices[i]] = static_cast<int>(i);
+  for (size_t i = 0; i < names.size(); ++i) {
+    rank_of[names[i]] = static_cast<int>(i);
+    chip[i] = &query.devices.at(names[i]).chip.name;
   }
   for (const Pipeline& pipeline : query.island.pipelines) {
     for (const Stage& stage : pipeline.stages) {
@@ -108,25 +115,21 @@ Status IslandCost::add_updates(const GroupQuery& query, const Workload& workload
       }
     }
   }
-  std::vector<double> layer_elements(workload.num_layers(), 0.0);
-  for (const Slab& slab : query.table.slabs()) {
-    layer_elements[slab.layer] += static_cast<double>(slab.size());
-  }
-  std::map<std::pair<std::string, std::pair<int, int>>, double> known;  // chip, layer, degree
+  // Nanoseconds of an element.
+  std::map<std::tuple<std::string, int, int>, double> known;  // chip, layer, degree
   update_.resize(num_ranks());
-  for (size_t group = 0; group < query.ownership.groups.size(); ++group) {
+  for (size_t group = 0; group < query.loads.size(); ++group) {
     std::map<int, double> nanoseconds;  // by rank of the whole island
-    for (int slab : query.ownership.groups[group].slabs) {
-      const int rank = query.ownership.owner[slab], layer = query.table[slab].layer;
-      const std::string& chip = query.devices.at(query.ownership.devices[rank]).chip.name;
+    for (const OwnedPart& part : query.loads[group].owned) {
       const auto [entry, is_new] =
-          known.emplace(std::pair(chip, std::pair(layer, degree[rank])), 0);
+          known.emplace(std::tuple(*chip[part.rank], part.layer, degree[part.rank]), 0);
       if (is_new) {
-        SKARV_ASSIGN(const LayerCost cost, workload.cost(chip, layer, 1, degree[rank]));
-        entry->second = static_cast<double>(cost.update_ns) * degree[rank];
+        SKARV_ASSIGN(const LayerCost cost,
+                     workload.cost(*chip[part.rank], part.layer, 1, degree[part.rank]));
+        entry->second = static_cast<double>(cost.update_ns) * degree[part.rank] /
+                        static_cast<double>(workload.size(part.layer).parameters);
       }
-      nanoseconds[rank] +=
-          entry->second * static_cast<double>(query.table[slab].size()) / layer_elements[layer];
+      nanoseconds[part.rank] += entry->second * static_cast<double>(part.elements);
     }
     for (const auto& [rank, time] : nanoseconds) {
       int64_t& longest = update_[fold_.folded_rank[rank]][static_cast<int>(group)];

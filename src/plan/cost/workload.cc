@@ -77,12 +77,13 @@ Result<Workload> Workload::from_run(const Run& run, const Profile& profile) {
     }
   }
   Workload workload(run.model.context, std::move(sizes), std::move(kinds));
+  if (run.model.tied_head) workload.tied_with_ = 0;
   workload.name_kinds(
       {name_of(LayerKind::kEmbedding), name_of(LayerKind::kBlock), name_of(LayerKind::kHead)});
   for (const LayerTime& time : profile.layers) {
     workload.add(time.chip, static_cast<int>(time.kind), time.tensor_parallel,
                  {time.microbatch, time.forward, time.backward_input, time.backward_weight,
-                  time.update, time.activation_bytes, 0});
+                  time.update, time.activation_bytes, time.transient_bytes});
     if (profile.estimated) workload.mark_estimated(time.chip);
   }
   return workload;

@@ -53,6 +53,8 @@ class Workload {
   int64_t tokens_per_sample() const { return tokens_per_sample_; }
   const LayerSize& size(int layer) const { return sizes_[layer]; }
   int64_t num_parameters() const;
+  // The layer whose matrix this one uses as well (a tied head uses the embedding's), or -1.
+  int tied_with(int layer) const { return layer + 1 == num_layers() ? tied_with_ : -1; }
   int kind(int layer) const { return kinds_[layer]; }
   int num_kinds() const { return num_kinds_; }
 
@@ -78,7 +80,7 @@ class Workload {
   int64_t tokens_per_sample_;
   std::vector<LayerSize> sizes_;
   std::vector<int> kinds_;
-  int num_kinds_ = 0;
+  int num_kinds_ = 0, tied_with_ = -1;
   std::vector<std::string> kind_names_;
   std::map<std::string, ChipTimes> chips_;
 };

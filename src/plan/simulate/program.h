@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plan/cost/island_cost.h"
+#include "plan/schedule/zero_bubble.h"
 #include "plan/simulate/routes.h"
 #include "spec/schedule.h"
 
@@ -25,6 +26,7 @@ struct StepSettings {
   double jitter = 0;  // standard deviation of a computing action, as a fraction of its time
   std::map<std::string, double> slowdown;  // stragglers: device -> factor of its computing times
   bool keep_spans = true;                  // every action's begin and end
+  OrderOptions order;                      // where the schedule is built: the effort it is worth
 };
 // Error: what makes no sense, named.
 Status check_settings(const StepSettings& settings);

@@ -1,0 +1,108 @@
+#include "plan/simulate/island_step.h"
+
+#include <algorithm>
+#include <set>
+
+#include "plan/schedule/builder.h"
+#include "plan/schedule/island_times.h"
+
+namespace skarv {
+namespace {
+
+Payloads payloads_of(const Workload& workload, Precision precision) {
+  Payloads payloads{precision, {}};
+  for (int layer = 0; layer < workload.num_layers(); ++layer) {
+    payloads.output_bytes.push_back(workload.size(layer).output_bytes);
+  }
+  return payloads;
+}
+
+// Groups of the folded island, without slabs: bytes of reduce and gather come from GroupTimes.
+Ownership folded_ownership(const Fold& fold, const std::vector<GroupLoad>& loads) {
+  Ownership ownership;
+  ownership.devices = fold.island.devices();
+  for (const GroupLoad& load : loads) {
+    std::set<int> members;
+    for (int rank : load.members) members.insert(fold.folded_rank[rank]);
+    ownership.groups.push_back({{members.begin(), members.end()}, {}});
+  }
+  return ownership;
+}
+
+const SlabTable& no_slabs() {
+  static const SlabTable table(Model{2, 2, 0, 1, 1, 2, 2, 1}, 1);
+  return table;
+}
+
+// As plan/schedule/timed_schedule.h does for a whole island: what a run will execute.
+Result<Schedule> timed_schedule(const IslandStep& step, const Ownership& ownership,
+                                const Island& island, const StepWorld& world,
+                                const OrderOptions& options) {
+  Schedule idle{step.fold.island.devices(), {}};
+  idle.actions.resize(idle.devices.size());
+  SKARV_ASSIGN(const std::vector<DeviceMemory> memory,
+               memory_of({idle, island, step.fold, step.loads, world.workload, world.precision,
+                          world.devices, world.links}));
+  std::map<std::string, int64_t> activation_bytes;
+  for (size_t rank = 0; rank < memory.size(); ++rank) {
+    const int64_t left = std::max<int64_t>(0, memory[rank].limit - memory[rank].total());
+    activation_bytes[idle.devices[rank]] = left - left / 20;
+  }
+  SKARV_ASSIGN(
+      const std::vector<PipelineTimes> times,
+      island_times({step.fold.island, world.workload, world.cluster, world.devices, world.links},
+                   activation_bytes));
+  return build_schedule(step.fold.island, ownership, no_slabs(),
+                        payloads_of(world.workload, world.precision), times, options);
+}
+
+}  // namespace
+
+int IslandStep::fullest_overflow() const {
+  int worst = -1;
+  int64_t most = 0;
+  for (size_t rank = 0; rank < memory.size(); ++rank) {
+    const int64_t over = memory[rank].total() - memory[rank].limit;
+    if (over > most) {
+      most = over;
+      worst = static_cast<int>(rank);
+    }
+  }
+  return worst;
+}
+
+Result<IslandStep> simulate_island(const Island& island,
+                                   const std::map<std::string, double>& owner_share,
+                                   const StepWorld& world, const StepSettings& settings) {
+  return simulate_island(island, owner_share, loads_of(island, world.workload, owner_share), world,
+                         settings);
+}
+
+Result<IslandStep> simulate_island(const Island& island,
+                                   const std::map<std::string, double>& owner_share,
+                                   std::vector<GroupLoad> loads, const StepWorld& world,
+                                   const StepSettings& settings) {
+  SKARV_TRY(check_settings(settings));
+  SKARV_TRY(check_devices(island, world.devices));
+  FoldRules rules{owner_share, {}, settings.jitter > 0};
+  for (const auto& [device, factor] : settings.slowdown) rules.apart.insert(device);
+  for (const LinkMeasure& link : world.links.links) rules.apart.insert({link.from, link.to});
+  IslandStep step;
+  step.fold = fold_island(island, world.devices, world.hosts, rules);
+  step.loads = std::move(loads);
+  const GroupQuery query{island,        step.loads,  world.precision, world.cluster,
+                         world.devices, world.hosts, world.links};
+  SKARV_ASSIGN(const IslandCost cost, IslandCost::create(query, world.workload, step.fold));
+  for (int group = 0; group < cost.num_groups(); ++group) step.groups.push_back(cost.group(group));
+  const Ownership ownership = folded_ownership(step.fold, step.loads);
+  SKARV_ASSIGN(step.schedule, timed_schedule(step, ownership, island, world, settings.order));
+  Routes routes(step.fold, step.schedule.devices, world.cluster, world.devices, world.hosts,
+                world.links);
+  SKARV_ASSIGN(const Program program, compile(step.schedule, cost, routes, settings));
+  SKARV_ASSIGN(step.trace, play(program, routes.wires(), settings));
+  SKARV_ASSIGN(step.memory, memory_of({step.schedule, island, step.fold, step.loads, world.workload,
+                                       world.precision, world.devices, world.links}));
+  return step;
+}
+
+}  // namespace skarv

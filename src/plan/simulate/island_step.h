@@ -1,0 +1,46 @@
+// One optimizer step of one island, the whole way: fold what is alike, build the action lists of
+// the representatives, price them, play them. What the planner compares finalists by and what
+// `skarv simulate` shows. Pure, any thread.
+#pragma once
+
+#include "plan/memory/memory.h"
+#include "plan/simulate/simulate.h"
+
+namespace skarv {
+
+// What does not change while plans are compared. All outlive it.
+struct StepWorld {
+  const Workload& workload;
+  const Cluster& cluster;
+  const DeviceIndex& devices;
+  const HostIndex& hosts;
+  const Profile& links;  // measured links, and what devices hold without a model
+  Precision precision = Precision::kFp32;
+};
+
+struct IslandStep {
+  Fold fold;
+  Schedule schedule;  // of the representatives
+  std::vector<GroupLoad> loads;
+  std::vector<GroupTimes> groups;
+  StepTrace trace;                   // by rank of the fold
+  std::vector<DeviceMemory> memory;  // the same; the fullest of those it stands for
+
+  double step_seconds() const { return static_cast<double>(trace.step_ns) * 1e-9; }
+  // The rank of the fold that exceeds its memory by most, or -1.
+  int fullest_overflow() const;
+};
+
+// Owners hold shares of every layer. Errors: a device that the cluster lacks, a gap in the times, a
+// missing link, an unknown schedule. REQUIRES: check_plan passed. With jitter nothing is folded:
+// every device has its own noise.
+Result<IslandStep> simulate_island(const Island& island,
+                                   const std::map<std::string, double>& owner_share,
+                                   const StepWorld& world, const StepSettings& settings = {});
+// Owners hold what `loads` says: slabs of a real run.
+Result<IslandStep> simulate_island(const Island& island,
+                                   const std::map<std::string, double>& owner_share,
+                                   std::vector<GroupLoad> loads, const StepWorld& world,
+                                   const StepSettings& settings = {});
+
+}  // namespace skarv
