@@ -1,6 +1,7 @@
 #include "plan/cost/link_cost.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "base/text.h"
@@ -29,8 +30,16 @@ const HostGroup* find_host(const Cluster& cluster, const DeviceInfo& device) {
   const Site* site = cluster.find_site(device.site);
   if (site == nullptr) return nullptr;
   for (const HostGroup& host : site->hosts) {
-    for (int i = 0; i < host.count; ++i) {
-      if ((host.count == 1 ? host.name : cat(host.name, i)) == device.host) return &host;
+    if (host.count == 1 && host.name == device.host) return &host;
+    if (host.count == 1 || !device.host.starts_with(host.name)) continue;
+    // "a" and a number without leading zeros below the count. Called once a pair of devices.
+    int number = -1;
+    const char* const end = device.host.data() + device.host.size();
+    const auto [rest, error] = std::from_chars(device.host.data() + host.name.size(), end, number);
+    const bool is_plain = number == 0 ? device.host.size() == host.name.size() + 1
+                                      : device.host[host.name.size()] != '0';
+    if (error == std::errc() && rest == end && is_plain && number >= 0 && number < host.count) {
+      return &host;
     }
   }
   return nullptr;

@@ -17,9 +17,9 @@ constexpr int64_t kBucketBytes =
 
 class Walk {
  public:
-  Walk(const MemoryQuery& query, int rank)
+  Walk(const MemoryQuery& query, const StageMap& map, int rank)
       : query_(query),
-        map_(query.fold.island),
+        map_(map),
         rank_(rank),
         chip_(query.devices.at(query.schedule.devices[rank]).chip.name) {}
 
@@ -99,7 +99,7 @@ class Walk {
   }
 
   const MemoryQuery& query_;
-  const StageMap map_;
+  const StageMap& map_;
   const int rank_;
   const std::string& chip_;
   std::map<std::tuple<int, int, int>, StageBytes> known_;
@@ -164,8 +164,9 @@ Result<StageBytes> bytes_of_stage(const Pipeline& pipeline, int stage, bool rece
 }
 
 Result<std::vector<int64_t>> activation_bytes(const MemoryQuery& query, int rank) {
+  const StageMap map(query.fold.island);
   std::vector<int64_t> bytes;
-  SKARV_TRY(Walk(query, rank).run([&](int, int64_t most) { bytes.push_back(most); }));
+  SKARV_TRY(Walk(query, map, rank).run([&](int, int64_t most) { bytes.push_back(most); }));
   return bytes;
 }
 
@@ -192,7 +193,7 @@ Result<std::vector<DeviceMemory>> memory_of(const MemoryQuery& query) {
     memory.weights = held * weight;
     memory.gradients = held * 4;
     memory.optimizer = fullest[rank].owned * (weight == 4 ? 8 : 12);
-    SKARV_TRY(Walk(query, rank).run([&](int index, int64_t most) {
+    SKARV_TRY(Walk(query, map, rank).run([&](int index, int64_t most) {
       if (most <= memory.activations) return;
       memory.activations = most;
       memory.peak_action = index;
