@@ -32,11 +32,13 @@ Result<std::vector<PlanStage>> stages_of(const Json& plan, int num_layers) {
     PlanStage& stage = stages.emplace_back();
     stage.first = item.at("layers").at(0);
     stage.last = item.at("layers").at(1);
+    bool is_sound = true;
     for (const Json& replica : item.at("replicas")) {
       stage.replicas.push_back(
           {replica.at("chip"), replica.at("chips_in_node"), replica.at("tensor_parallel")});
+      is_sound &= stage.replicas.back().tensor_parallel >= 1;
     }
-    if (stage.first < 0 || stage.last < stage.first || stage.last >= num_layers ||
+    if (!is_sound || stage.first < 0 || stage.last < stage.first || stage.last >= num_layers ||
         stage.replicas.size() != stages.front().replicas.size() || stage.replicas.empty()) {
       return config_error(cat("stage ", stages.size() - 1, " makes no sense"));
     }
@@ -52,6 +54,9 @@ class Pricer {
 
   Result<double> price(const std::vector<PlanStage>& stages, int global_batch, int microbatch) {
     const size_t num_replicas = stages.front().replicas.size();
+    if (microbatch < 1 || global_batch < microbatch * static_cast<int64_t>(num_replicas)) {
+      return config_error(cat("a batch of ", global_batch, " in microbatches of ", microbatch));
+    }
     FrameworkStep step;
     step.gradient_before_activation = true;
     step.num_microbatches = global_batch / microbatch / static_cast<int>(num_replicas);

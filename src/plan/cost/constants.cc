@@ -25,7 +25,6 @@ constexpr Name kNames[] = {
     {"launch_us", &HardwareConstants::launch_us, 0, 1e6},
     {"collective_us", &HardwareConstants::collective_us, 0, 1e6},
     {"network_fraction", &HardwareConstants::network_fraction, 0.01, 1},
-    {"backward_launch_ratio", &HardwareConstants::backward_launch_ratio, 0, 10},
     {"step_ms", &HardwareConstants::step_ms, 0, 1e6},
 };
 

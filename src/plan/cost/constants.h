@@ -18,11 +18,8 @@ struct HardwareConstants {
   double kernel_us = 0;            // a device's start, ramp and drain for one operation
   double launch_us = 0;            // the host's time to launch one operation
   double collective_us = 0;        // the host's time to launch one collective
-  double network_fraction = 1;     // of the NICs' bandwidth, in collectives between hosts
-  // The host's time for a backward pass, as a part of that for a forward pass, where the latter
-  // was measured.
-  double backward_launch_ratio = 1;
-  double step_ms = 0;  // of the framework, once an optimizer step
+  double network_fraction = 1;     // of the NICs' bandwidth, between hosts
+  double step_ms = 0;              // of the framework, once an optimizer step
 };
 
 class Constants {
