@@ -7,7 +7,8 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "interrupt.h"
-#include "plan/schedule/builder.h"
+#include "island_journal.h"
+#include "plan/schedule/timed_schedule.h"
 
 namespace skarv {
 
@@ -90,6 +91,7 @@ Status Agent::prepare() {
   settings.last_round = job.run.steps / settings.steps_per_round;
   settings.overlap_steps = job.run.exchange.overlap_steps;
   settings.samples_per_step = island_->samples();
+  settings.tokens_per_step = island_->samples() * job.run.model.context;
   settings.num_workers = static_cast<int>(devices_.size());
   settings.patience = from_seconds(job.run.exchange.detection_seconds);
   director_ = std::make_unique<Director>(settings);
@@ -110,9 +112,21 @@ Status Agent::prepare() {
   return Status();
 }
 
+// By the profile's times; a plan by hand may name devices that no profile knows.
+Result<Schedule> Agent::make_schedule() const {
+  const Job& job = options_.job;
+  SKARV_ASSIGN(const DeviceIndex devices, index_devices(job.cluster));
+  OrderOptions order;
+  order.max_pieces = kRunEffort;
+  Result<Schedule> timed = build_timed_schedule(*island_, ownership_, *table_, job.run, job.cluster,
+                                                devices, job.profile, order);
+  if (timed.ok() || timed.status().code() != Code::kNotFound) return timed;
+  return build_schedule(*island_, ownership_, *table_, job.run);
+}
+
 Status Agent::open_workers() {
   const Job& job = options_.job;
-  SKARV_ASSIGN(const Schedule schedule, build_schedule(*island_, ownership_, *table_, job.run));
+  SKARV_ASSIGN(const Schedule schedule, make_schedule());
   SKARV_TRY(check_schedule(schedule, *island_, ownership_));
   WorkerGroupOptions options;
   SKARV_ASSIGN(options.program, find_program("skarv-worker"));
@@ -177,25 +191,28 @@ Status Agent::open_keeper() {
   keeper_ = std::make_unique<KeeperStore>(*table_, std::move(region));
   start_ = {};
   if (survived) {
-    const auto words = memory->agent_words();
-    start_ = {static_cast<int>(words[0]) - 1, words[1]};
-    events_.write("memory_kept", {{"step", start_.step}});
-  } else if (auto loaded = load_checkpoint(options_.folder, run, *table_, *keeper_, *memory);
-             loaded.ok()) {
-    start_ = loaded->inner;
-    if (loaded->put_away && run.exchange.mode == ExchangeMode::kLocal) {
-      // Local weights count only if nothing happened to the island since.
-      SKARV_ASSIGN(const wan::Handshake handshake, wan::Handshake::of(run, *table_));
-      SKARV_ASSIGN(const wan::IslandLog log,
-                   wan::IslandLog::open(options_.folder / "keeper" / "island.log", handshake.run));
-      if (wan::IslandMachine::continues(loaded->put_away->local, log.restored())) {
-        put_away_ = std::move(loaded->put_away);
+    SKARV_TRY(recover());
+  } else {
+    // A journal speaks of a memory that is gone.
+    std::error_code ignored;
+    std::filesystem::remove(journal_path(), ignored);
+    auto loaded = load_checkpoint(options_.folder, run, *table_, *keeper_, *memory);
+    if (loaded.ok()) {
+      start_ = loaded->inner;
+      if (loaded->put_away && run.exchange.mode == ExchangeMode::kLocal) {
+        // Local weights count only if nothing happened to the island since.
+        const wan::LocalState local = loaded->put_away->journal.state();
+        SKARV_ASSIGN(const auto restored, this->restored());
+        if (local.round == restored.committed && wan::IslandMachine::continues(local, restored)) {
+          go_on_ = std::move(loaded->put_away->journal);
+          merger_residuals_ = std::move(loaded->put_away->merger_residuals);
+        }
       }
+      events_.write("checkpoint_loaded",
+                    {{"step", start_.step}, {"continues", go_on_.has_value()}});
+    } else if (loaded.status().code() != Code::kNotFound) {
+      return loaded.status();
     }
-    events_.write("checkpoint_loaded",
-                  {{"step", start_.step}, {"continues", put_away_.has_value()}});
-  } else if (loaded.status().code() != Code::kNotFound) {
-    return loaded.status();
   }
   std::vector<float> initial;
   for (int slab = 0; slab < table_->size(); ++slab) {
@@ -207,6 +224,46 @@ Status Agent::open_keeper() {
   if (settings.exact) start_ = {-1, keeper_->version(0)};
   place_outer_weights();
   return Status();
+}
+
+// What the log and the keeper tell the protocol's machine.
+Result<wan::IslandMachine::Restored> Agent::restored() const {
+  SKARV_ASSIGN(const wan::Handshake handshake, wan::Handshake::of(options_.job.run, *table_));
+  SKARV_ASSIGN(const wan::IslandLog log,
+               wan::IslandLog::open(options_.folder / "keeper" / "island.log", handshake.run));
+  wan::IslandMachine::Restored restored = log.restored();
+  for (int slab = 0; slab < table_->size(); ++slab) {
+    restored.versions.push_back(keeper_->version(slab));
+  }
+  return restored;
+}
+
+// The workers outlived an agent, and with them the shared memory.
+Status Agent::recover() {
+  const auto words = group_->memory()->agent_words();
+  start_ = {static_cast<int>(words[0]) - 1, words[1]};
+  auto journal = read_journal(journal_path());
+  if (journal.ok()) {
+    SKARV_ASSIGN(const auto restored, this->restored());
+    const wan::LocalState local = journal->local.state();
+    if (wan::IslandMachine::continues(local, restored)) {
+      start_ = {journal->parity, local.step};
+      go_on_ = std::move(journal->local);
+    }
+  } else if (journal.status().code() != Code::kNotFound) {
+    events_.write("journal_failed", {{"why", journal.status().to_string()}});
+  }
+  events_.write("memory_kept", {{"step", start_.step}, {"continues", go_on_.has_value()}});
+  return Status();
+}
+
+// Before anything happens that could not be done again without it.
+void Agent::keep_journal() {
+  const wan::LocalJournal& journal = director_->journal();
+  if (!director_->stable().from_inner || journal.num_changes() == journal_kept_) return;
+  journal_kept_ = journal.num_changes();
+  const Status status = write_journal({director_->stable().parity, journal}, journal_path());
+  if (!status.ok()) events_.write("journal_failed", {{"why", status.to_string()}});
 }
 
 Status Agent::open_service() {
@@ -222,10 +279,8 @@ Status Agent::open_service() {
   options.transport = options_.transport;
   options.net = options_.net;
   options.step = start_.step;
-  if (put_away_) {
-    options.local = put_away_->local;
-    options.merger_residuals = put_away_->merger_residuals;
-  }
+  if (go_on_) options.local = go_on_->state();
+  options.merger_residuals = std::move(merger_residuals_);
 
   wan::Trainer trainer;
   trainer.take_snapshot = [this](const wan::TakeSnapshot& wanted) {
@@ -240,8 +295,8 @@ Status Agent::open_service() {
   trainer.step_limit = [this](int64_t steps) {
     put([this, steps] { director_->set_limit(steps); });
   };
-  trainer.leased = [this](const std::vector<SampleRange>& ranges) {
-    put([this, ranges] { director_->add_samples(ranges); });
+  trainer.leased = [this](const wan::LeaseGranted& lease) {
+    put([this, lease] { director_->add_samples(lease); });
   };
   trainer.say = [this](const std::string& text) { put([this, text] { said_ = text; }); };
   trainer.snapshot = [this](int64_t, int slab) -> Result<std::span<const float>> {
@@ -266,14 +321,14 @@ Status Agent::run() {
   SKARV_TRY(open_keeper());
   handoff::Load load;
   load.step = start_.step;
-  if (put_away_) {
+  if (go_on_) {
     load.from_inner = true;
     load.parity = start_.parity;
+    director_->start_from(start_.parity, *go_on_);
   } else {
     load.moments_parity = start_.parity;
+    director_->start_from(start_.step, applied_round());
   }
-  director_->start_from({load.from_inner, load.parity, start_.step}, applied_round());
-  if (put_away_) director_->add_samples(put_away_->samples);
   SKARV_TRY(bring_up(load));
   SKARV_TRY(open_service());
   const Status status = loop();
@@ -298,14 +353,15 @@ void Agent::drain_inbox() {
 void Agent::drain_notices() {
   while (auto notice = director_->take_notice()) {
     if (const auto* ready = std::get_if<Director::SnapshotReady>(&*notice)) {
+      keep_journal();
       service_->snapshot_ready(ready->round, ready->step);
     } else if (const auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
       service_->local_applied(applied->token);
     } else if (const auto* need = std::get_if<Director::NeedSamples>(&*notice)) {
+      keep_journal();
       service_->request_lease(need->count);
     } else if (const auto* trained = std::get_if<Director::SamplesTrained>(&*notice)) {
-      service_->step_done(trained->steps_done, island_->samples() * options_.job.run.model.context,
-                          trained->samples);
+      service_->step_done(trained->steps_done, trained->tokens, trained->samples);
     } else if (const auto* finished = std::get_if<Director::StepFinished>(&*notice)) {
       note_step(*finished);
     } else {
@@ -450,6 +506,7 @@ Status Agent::loop() {
                        {"verdict", order->apply ? static_cast<int>(order->apply->verdict) : -1},
                        {"snapshot", order->snapshot ? order->snapshot->round : 0}});
       }
+      if (order->inner_snapshot >= 0) keep_journal();
       group_->send(*order);
     }
     if (auto apply = director_->take_apply()) group_->send(*apply);
@@ -485,16 +542,14 @@ Status Agent::loop() {
 Status Agent::save_last(bool finished) {
   // What was told to the service last is in its state before it is put away.
   const Time deadline = Clock::real().now() + kStopLimit;
-  while (service_->status().local.step < director_->steps_done() &&
-         Clock::real().now() < deadline) {
+  while (service_->status().step < director_->steps_done() && Clock::real().now() < deadline) {
     Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(2));
   }
-  const wan::LocalState local = service_->status().local;
   service_->stop();
   if (saving_.joinable()) saving_.join();
   const Director::Stable& stable = director_->stable();
   const InnerState inner{stable.from_inner ? stable.parity : -1, director_->steps_done()};
-  const PutAway put_away{local, director_->samples_at_hand(), service_->merger_residuals()};
+  const PutAway put_away{director_->journal(), service_->merger_residuals()};
   const bool whole = !finished && stable.from_inner && stable.step == inner.step;
   SKARV_TRY(save_checkpoint(options_.folder, options_.job.run, *table_,
                             OuterCopy::of(*keeper_, *table_), *group_->memory(), inner,

@@ -22,6 +22,7 @@
 #include "island_progress.h"
 #include "net/transport.h"
 #include "spec/ownership.h"
+#include "spec/schedule.h"
 #include "wan/island_service.h"
 #include "worker_group.h"
 
@@ -50,6 +51,7 @@ class Agent {
  private:
   Status prepare();
   Status open_workers();
+  Result<Schedule> make_schedule() const;
   Status open_keeper();
   Status open_service();
   Status loop();
@@ -59,6 +61,10 @@ class Agent {
   Status handle(const WorkerGroup::Event& event);
   Status bring_up(const handoff::Load& load);
   void place_outer_weights();
+  std::filesystem::path journal_path() const { return options_.folder / "journal.json"; }
+  Result<wan::IslandMachine::Restored> restored() const;
+  Status recover();
+  void keep_journal();
   void note_current_sides();
   int64_t applied_round() const;
   void note_step(const Director::StepFinished& finished);
@@ -80,8 +86,10 @@ class Agent {
   std::mutex mutex_;
   std::deque<std::function<void()>> inbox_;
   bool reset_wanted_ = false;
-  InnerState start_;                 // what this agent began from
-  std::optional<PutAway> put_away_;  // and whether it goes on where an earlier one stopped
+  InnerState start_;                                    // what this agent began from
+  std::optional<wan::LocalJournal> go_on_;              // how to go on from its local weights
+  std::map<int, std::vector<float>> merger_residuals_;  // of an earlier one, by slab
+  int64_t journal_kept_ = 0;  // changes of the journal that are in its file
 
   IslandProgress progress_;
   std::deque<double> step_seconds_, losses_;  // latest

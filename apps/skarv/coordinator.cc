@@ -39,7 +39,8 @@ Status coordinate(const CoordinatorFlags& flags) {
   wan::CoordinatorOptions options;
   options.run = job.run;
   for (const Island& island : job.plan.islands) {
-    options.view.islands.push_back({island.name, uplink_of(job.cluster, island.name), island.samples()});
+    options.view.islands.push_back(
+        {island.name, uplink_of(job.cluster, island.name), island.samples()});
   }
   options.last_round = job.run.steps / job.run.steps_per_round();
   options.folder = flags.folder;

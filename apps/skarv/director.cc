@@ -33,6 +33,7 @@ void Director::take_snapshot(const wan::TakeSnapshot& wanted) {
 }
 
 void Director::apply_local(const wan::ApplyLocal& wanted) {
+  if (!exact()) journal_.wanted(wanted);
   if (wanted.fragment < 0) {
     // Everything local is void: no order that was given before matters any more.
     applies_.clear();
@@ -55,8 +56,9 @@ void Director::apply_local(const wan::ApplyLocal& wanted) {
   applies_.push_back(wanted);
 }
 
-void Director::add_samples(const std::vector<SampleRange>& ranges) {
-  for (const SampleRange& range : ranges) {
+void Director::add_samples(const wan::LeaseGranted& lease) {
+  journal_.leased(lease);
+  for (const SampleRange& range : lease.ranges) {
     samples_.push_back(range);
     num_samples_ += range.size();
   }
@@ -73,6 +75,7 @@ bool Director::takes_merged_weights(Time now, handoff::Step& order) {
   if (!applies_.empty() && next_ >= applies_.front().not_before_step && !apply_ordered_) {
     apply_ordered_ = applies_.front();
     applies_.pop_front();
+    journal_.took(apply_ordered_->round, next_);
     applied_by_.clear();
     order.apply = order_of(*apply_ordered_);
     taken_round_ = apply_ordered_->round;
@@ -163,7 +166,8 @@ std::optional<handoff::Step> Director::next_order(Time now) {
     const bool quiet = !snapshot_ && applies_.empty() && snapshot_round_ == taken_round_;
     if (stopping_ && quiet) stop_ordered_ = true;
     const int parity = 1 - stable_.parity;
-    if ((order.snapshot || stop_ordered_) && coming_.step == stable_.step && parity != protected_) {
+    const bool boundary = order.snapshot || next_ + 1 == snapshot_step_ || stop_ordered_;
+    if (boundary && coming_.step == stable_.step && parity != protected_) {
       order.inner_snapshot = parity;
       coming_ = {true, parity, next_ + 1};
     }
@@ -179,6 +183,7 @@ std::optional<handoff::Apply> Director::take_apply() { return std::exchange(exac
 
 void Director::make_stable(const Stable& stable) {
   stable_ = stable;
+  if (stable.from_inner) journal_.stable(stable.step);
   while (!since_stable_.empty() && since_stable_.front().step < stable.step) {
     since_stable_.pop_front();
   }
@@ -200,16 +205,18 @@ void Director::settle_snapshot() {
   } else if (done_ < snapshot_->step) {
     return;
   }
+  if (!exact()) journal_.froze(snapshot_->wanted.round, snapshot_->step);
   notices_.push_back(SnapshotReady{snapshot_->wanted.round, snapshot_->step});
   snapshot_.reset();
 }
 
 void Director::count_samples(int64_t steps_done) {
-  SamplesTrained trained{steps_done, {}};
+  SamplesTrained trained{steps_done, settings_.tokens_per_step, {}};
   for (const handoff::Step& order : since_stable_) {
     if (order.step + 1 != steps_done) continue;
     for (const auto& [begin, end] : order.samples) trained.samples.push_back({begin, end});
   }
+  if (!exact()) journal_.trained(steps_done, trained.tokens, trained.samples);
   notices_.push_back(std::move(trained));
 }
 
@@ -271,11 +278,26 @@ std::optional<Director::Notice> Director::take_notice() {
   return notice;
 }
 
-void Director::start_from(const Stable& stable, int64_t applied) {
-  stable_ = coming_ = stable;
-  next_ = done_ = stable.step;
+void Director::start_from(int64_t step, int64_t applied) {
+  stable_ = coming_ = {false, 0, step};
+  next_ = done_ = snapshot_step_ = step;
   snapshot_round_ = taken_round_ = applied;
-  snapshot_step_ = stable.step;
+  journal_ = wan::LocalJournal(applied);
+}
+
+void Director::start_from(int parity, wan::LocalJournal journal) {
+  const wan::LocalState local = journal.state();
+  stable_ = coming_ = {true, parity, local.step};
+  next_ = done_ = local.step;
+  snapshot_round_ = local.snapshot_round;
+  snapshot_step_ = local.snapshot_step;
+  taken_round_ = local.busy ? local.round - 1 : local.round;
+  samples_ = journal.samples();
+  num_samples_ = 0;
+  for (const SampleRange& range : samples_) num_samples_ += range.size();
+  const std::vector<wan::ApplyLocal> applies = journal.applies();
+  applies_.assign(applies.begin(), applies.end());
+  journal_ = std::move(journal);
 }
 
 handoff::Load Director::roll_back() {

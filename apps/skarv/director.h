@@ -21,6 +21,7 @@
 #include "spec/lease.h"
 #include "spec/run.h"
 #include "wan/round/actions.h"
+#include "wan/round/local_journal.h"
 
 namespace skarv {
 
@@ -31,6 +32,7 @@ struct DirectorSettings {
   int64_t steps_per_round = 1;
   int64_t overlap_steps = 0;
   int64_t samples_per_step = 0;  // of this island
+  int64_t tokens_per_step = 0;   // of these
   int num_workers = 1;
   // How long a boundary waits for the protocol when it is late; then the island trains on. In time,
   // every run takes snapshots and merged weights at the same steps.
@@ -45,8 +47,7 @@ class Director {
   void take_snapshot(const wan::TakeSnapshot& wanted);
   void apply_local(const wan::ApplyLocal& wanted);
   void set_limit(int64_t steps) { limit_ = steps; }
-  void add_samples(const std::vector<SampleRange>& ranges);
-  std::vector<SampleRange> samples_at_hand() const { return {samples_.begin(), samples_.end()}; }
+  void add_samples(const wan::LeaseGranted& lease);
 
   // --- from the workers
   void heard(int rank, const handoff::Message& message);
@@ -68,7 +69,7 @@ class Director {
   };
   // What the snapshot of this step, if it gets one, contributes: comes before it.
   struct SamplesTrained {
-    int64_t steps_done;
+    int64_t steps_done, tokens;
     std::vector<SampleRange> samples;
   };
   struct StepFinished {
@@ -88,8 +89,14 @@ class Director {
     int64_t step = 0;  // steps done in it
   };
   const Stable& stable() const { return stable_; }
-  // Starts from a state that an earlier agent left; `applied` is the keeper's newest round.
-  void start_from(const Stable& stable, int64_t applied);
+  // How to go on from there, if it is an inner state. To be kept where it outlives the process,
+  // before an inner snapshot is ordered and before the protocol is told of anything.
+  const wan::LocalJournal& journal() const { return journal_; }
+  // Starts where an earlier agent left off: from the outer weights after so many steps, with the
+  // keeper's newest round ...
+  void start_from(int64_t step, int64_t applied);
+  // ... or from the inner state of this parity.
+  void start_from(int parity, wan::LocalJournal journal);
   // A worker was lost: the load that everybody needs; the orders since then come again.
   handoff::Load roll_back();
   // Outer weights replace the local ones; samples that are at hand are forgotten.
@@ -130,6 +137,7 @@ class Director {
   int64_t limit_ = std::numeric_limits<int64_t>::max();
   int64_t next_ = 0, done_ = 0;  // steps ordered, steps finished by all
 
+  wan::LocalJournal journal_;
   std::deque<SampleRange> samples_;
   uint64_t num_samples_ = 0;
   bool samples_asked_ = false;

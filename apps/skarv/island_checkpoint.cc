@@ -19,46 +19,15 @@ std::filesystem::path root_of(const std::filesystem::path& folder) {
   return folder / "checkpoints";
 }
 
-Json to_json(const std::vector<SampleRange>& ranges) {
-  Json json = Json::array();
-  for (const SampleRange& range : ranges) json.push_back({range.begin, range.end});
-  return json;
-}
-
-std::vector<SampleRange> ranges_of(const Json& json) {
-  std::vector<SampleRange> ranges;
-  for (const Json& range : json) ranges.push_back({range.at(0), range.at(1)});
-  return ranges;
-}
-
 Json to_json(const PutAway& put_away) {
-  const wan::LocalState& local = put_away.local;
-  Json undelivered = Json::array();
-  for (const auto& step : local.undelivered) {
-    undelivered.push_back({step.step, step.tokens, to_json(step.samples)});
-  }
   Json merged = Json::array();
   for (const auto& [slab, residual] : put_away.merger_residuals) merged.push_back(slab);
-  return {{"generation", local.generation},
-          {"round", local.round},
-          {"step", local.step},
-          {"last_lease", local.last_lease},
-          {"undelivered", undelivered},
-          {"samples", to_json(put_away.samples)},
-          {"merged_slabs", merged}};
+  return {{"journal", put_away.journal.to_json()}, {"merged_slabs", std::move(merged)}};
 }
 
-PutAway put_away_of(const Json& json) {
+Result<PutAway> put_away_of(const Json& json, const std::string& origin) {
   PutAway put_away;
-  wan::LocalState& local = put_away.local;
-  json.at("generation").get_to(local.generation);
-  json.at("round").get_to(local.round);
-  json.at("step").get_to(local.step);
-  json.at("last_lease").get_to(local.last_lease);
-  for (const Json& step : json.at("undelivered")) {
-    local.undelivered.push_back({step.at(0), step.at(1), ranges_of(step.at(2))});
-  }
-  put_away.samples = ranges_of(json.at("samples"));
+  SKARV_ASSIGN(put_away.journal, wan::LocalJournal::from_json(json.at("journal"), origin));
   for (const Json& slab : json.at("merged_slabs")) put_away.merger_residuals[slab.get<int>()];
   return put_away;
 }
@@ -163,7 +132,9 @@ Result<LoadedCheckpoint> fill_from(const CheckpointReader& reader, const Run& ru
   const bool exact = keeper.memory().settings().exact;
   const bool has_inner = extra.value("has_inner", false);
   LoadedCheckpoint loaded{{has_inner ? 0 : -1, extra.value("step", int64_t{0})}, {}};
-  if (extra.contains("put_away") && has_inner) loaded.put_away = put_away_of(extra["put_away"]);
+  if (extra.contains("put_away") && has_inner) {
+    SKARV_ASSIGN(loaded.put_away, put_away_of(extra["put_away"], path.string()));
+  }
   for (int slab = 0; slab < table.size(); ++slab) {
     const std::string& name = table.tensor_of(slab).name;
     const int64_t begin = table[slab].begin;

@@ -12,7 +12,7 @@
 #include "handoff/memory.h"
 #include "spec/run.h"
 #include "wan/keeper_store.h"
-#include "wan/round/island_machine.h"
+#include "wan/round/local_journal.h"
 
 namespace skarv {
 
@@ -38,8 +38,7 @@ struct InnerState {
 // What an island put away beside that when it stopped in order: with it, a resumed run is bit for
 // bit the run that was never stopped.
 struct PutAway {
-  wan::LocalState local;
-  std::vector<SampleRange> samples;  // leased, not trained on yet
+  wan::LocalJournal journal;
   std::map<int, std::vector<float>> merger_residuals;
 };
 

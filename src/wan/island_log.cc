@@ -10,7 +10,8 @@ Json to_json(const LogEntry& entry) {
              {{"epoch", promise->term.epoch},
               {"view", promise->term.view},
               {"members", to_json(promise->view)},
-              {"generation", promise->generation}}}};
+              {"generation", promise->generation},
+              {"life", promise->life}}}};
   }
   if (const auto* accept = std::get_if<LogAccept>(&entry)) {
     return {{"accept", to_json(accept->record)}};
@@ -37,6 +38,7 @@ Result<LogEntry> entry_of_log(const Json& json, const std::string& origin) {
     LogPromise promise;
     promise.term = {fields.integer("epoch", 0), fields.integer("view", 0)};
     promise.generation = fields.integer("generation", 0);
+    promise.life = fields.integer("life", 0);
     const Json& members = fields.object("members");
     SKARV_TRY(fields.status());
     // Before the first PROMISE no view is known.
@@ -58,6 +60,7 @@ Result<IslandLog> IslandLog::open(const std::filesystem::path& path, const Diges
       restored.promised = promise->term;
       if (promise->view.size() > 0) restored.view = promise->view;
       restored.generation = promise->generation;
+      restored.num_lives = promise->life;
     } else if (const auto* accept = std::get_if<LogAccept>(&entry)) {
       restored.accepted = accept->record;
     } else {

@@ -124,7 +124,7 @@ void IslandService::carry_out(const Actions& actions) {
     } else if (const auto* limit = std::get_if<StepLimit>(&action)) {
       trainer_.step_limit(limit->steps);
     } else if (const auto* lease = std::get_if<LeaseGranted>(&action)) {
-      trainer_.leased(lease->ranges);
+      trainer_.leased(*lease);
     } else if (const auto* peer = std::get_if<PeerAddress>(&action)) {
       // The larger name dials the smaller, so that two islands have one connection.
       if (peer->island >= options_.name || peer->address.empty()) continue;
@@ -153,7 +153,7 @@ void IslandService::refresh() {
   status.state_root = machine_->state_root();
   status.learner = machine_->learner();
   status.finished = machine_->finished();
-  status.local = machine_->local_state();
+  status.step = machine_->step();
   const net::Traffic traffic = board_->traffic();
   status.wan_sent = traffic.wire_bytes_sent;
   status.wan_received = traffic.wire_bytes_received;

@@ -44,7 +44,7 @@ struct Trainer {
   std::function<void(const TakeSnapshot&)> take_snapshot;
   std::function<void(const ApplyLocal&)> apply_local;
   std::function<void(int64_t steps)> step_limit;
-  std::function<void(const std::vector<SampleRange>&)> leased;
+  std::function<void(const LeaseGranted&)> leased;
   std::function<void(const std::string&)> say;
   // Values of a slab in the snapshot made for `round`; valid until the round is over.
   KeeperWork::Snapshot snapshot;
@@ -54,7 +54,7 @@ struct IslandStatus {
   int64_t applied = 0, committed = 0, generation = 0;
   Digest chain, state_root;
   bool learner = false, finished = false;
-  LocalState local;
+  int64_t step = 0;  // optimizer steps that it has heard of
   int64_t wan_sent = 0, wan_received = 0;  // bytes on the sockets
 };
 

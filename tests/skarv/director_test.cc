@@ -28,7 +28,7 @@ struct Harness {
   void collect() {
     while (auto notice = director.take_notice()) {
       if (auto* need = std::get_if<Director::NeedSamples>(&*notice)) {
-        director.add_samples({{next_sample, next_sample + need->count}});
+        director.add_samples({1, ++next_lease, {{next_sample, next_sample + need->count}}});
         next_sample += need->count;
       } else if (auto* ready = std::get_if<Director::SnapshotReady>(&*notice)) {
         snapshots.push_back({ready->round, ready->step});
@@ -72,6 +72,7 @@ struct Harness {
   Director director;
   Time now{};
   uint64_t next_sample = 0;
+  uint64_t next_lease = 0;
   std::vector<std::pair<int64_t, int64_t>> snapshots;
   std::vector<int64_t> applied_tokens;
   std::vector<SampleRange> used;

@@ -77,7 +77,7 @@ class ToyIsland {
       post([this, apply] { applies_.push_back(apply); });
     };
     trainer.step_limit = [this](int64_t steps) { post([this, steps] { limit_ = steps; }); };
-    trainer.leased = [](const std::vector<SampleRange>&) {};
+    trainer.leased = [](const LeaseGranted&) {};
     trainer.say = [](const std::string&) {};
     trainer.snapshot = [this](int64_t round, int slab) -> Result<std::span<const float>> {
       const std::lock_guard lock(mutex_);

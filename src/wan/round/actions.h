@@ -96,6 +96,7 @@ struct StepLimit {
   int64_t steps = 0;
 };
 struct LeaseGranted {
+  int64_t generation = 0;
   uint64_t id = 0;
   std::vector<SampleRange> ranges;
 };

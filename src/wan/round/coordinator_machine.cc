@@ -277,6 +277,7 @@ void CoordinatorMachine::on(const std::string& from, const Fence&, const IslandB
   member.beat = beat;
   member.learner = beat.learner;
   note_generation(from, beat.generation);
+  note_life(from, beat.life);
   if (beat.applied > member.applied) moved_ = now_;
   member.applied = beat.applied;
   member.chain = beat.chain;
@@ -341,12 +342,17 @@ void CoordinatorMachine::note_generation(const std::string& island, int64_t gene
     const Offer* offer = round_->offer_of(island);
     if (offer != nullptr && offer->contribution.generation < generation) round_->drop_offer(island);
   }
-  // A restarted merger has lost what it held for the others.
-  if (round_ && round_->state() != State::kAccepting) {
-    round_->forget_merger(island);
-    if (round_->state() == State::kClosed) start_attempt({});
-  }
   if (release_old_leases(island)) persist_leases();
+}
+
+// A restarted merger has lost what it held for the others.
+void CoordinatorMachine::note_life(const std::string& island, int64_t life) {
+  Member& member = members_.at(island);
+  if (life <= member.life) return;
+  member.life = life;
+  if (!round_ || round_->state() == State::kAccepting) return;
+  round_->forget_merger(island);
+  if (round_->state() == State::kClosed) start_attempt({});
 }
 
 bool CoordinatorMachine::release_old_leases(const std::string& island) {

@@ -70,7 +70,7 @@ class CoordinatorMachine {
     bool learner = false;
     Time heard{};
     std::string address;
-    int64_t generation = 0;
+    int64_t generation = 0, life = 0;
     int64_t applied = -1;  // and the root it reported for it
     Digest chain, state_root;
     IslandBeat beat;
@@ -117,6 +117,7 @@ class CoordinatorMachine {
   void repair(const std::string& island);
   uint32_t awaits_from(const std::string& island) const;
   void note_generation(const std::string& island, int64_t generation);
+  void note_life(const std::string& island, int64_t life);
   bool release_old_leases(const std::string& island);
   void persist_leases();
   int64_t retain_from() const;

@@ -121,6 +121,9 @@ void IslandMachine::start_intake(const Record& record, std::vector<Digest> leave
   if (leaves.empty() && accept_ && digest_of(accept_->message.record) == digest_of(record)) {
     leaves = accept_->message.leaves;
   }
+  // Contributions to it are merged: whoever waited for them waits no more, nor hides by their
+  // traffic that a payload got lost.
+  fetcher_.drop(FetchKind::kContribution);
   fetcher_.drop(FetchKind::kPayload);
   fetcher_.drop(FetchKind::kLeaves);
   Intake intake;
@@ -313,19 +316,7 @@ void IslandMachine::applied(const WorkDone& done, const ApplyJob& job) {
 
 void IslandMachine::finish_round(const Record& record) {
   const RecordEntry* entry = record.find(settings_.name);
-  const bool live = entry != nullptr && own_entry_is_live(*entry);
-  const bool exact = settings_.run.exchange.mode == ExchangeMode::kGradient;
-  const int64_t behind = known_committed_ - record.round;
-  if (live && entry->verdict == Verdict::kRejected) {
-    reset_local("the gate refused its contribution");
-  } else if (behind > 2 * table_.num_fragments()) {
-    reset_pending_ = true;
-  } else if (!reset_pending_) {
-    const bool included = live || exact;
-    if (live) training_.delivered(snapshot_step_);
-    apply_locally(record, included ? LocalVerdict::kIncluded : LocalVerdict::kExcluded);
-  }
-  if (reset_pending_ && behind == 0) reset_local("it was more than two rounds behind");
+  take_up(record, entry != nullptr && own_entry_is_live(*entry));
   training_.round_finished();
   frozen_.clear();
   offer_.reset();
@@ -336,10 +327,42 @@ void IslandMachine::finish_round(const Record& record) {
   commits_.erase(commits_.begin(), commits_.upper_bound(applied_));
 }
 
+void IslandMachine::take_up(const Record& record, bool live) {
+  const bool exact = settings_.run.exchange.mode == ExchangeMode::kGradient;
+  const int64_t behind = known_committed_ - record.round;
+  if (live && record.find(settings_.name)->verdict == Verdict::kRejected) {
+    reset_local("the gate refused its contribution");
+  } else if (behind > 2 * table_.num_fragments()) {
+    reset_pending_ = true;
+  } else if (!reset_pending_) {
+    if (live) training_.delivered(snapshot_step_);
+    apply_locally(record, live || exact ? LocalVerdict::kIncluded : LocalVerdict::kExcluded);
+  }
+  if (reset_pending_ && behind == 0) reset_local("it was more than two rounds behind");
+}
+
+// The trainer's local weights outlived the machine. Its newest snapshot is either still to be
+// delivered, byte for byte as the machine before offered it, or it was, and the trainer has not
+// heard.
+void IslandMachine::go_on() {
+  const LocalState local = *std::exchange(local_, std::nullopt);
+  if (learner_) return reset_local("its outer state stopped between two rounds");
+  snapshot_step_ = local.snapshot_step;
+  if (local.round < applied_) {
+    const RecordEntry* entry = accepted_->find(settings_.name);
+    take_up(*accepted_, local.snapshot_round == applied_ && entry != nullptr &&
+                            entry->contribution.generation == generation_);
+  } else if (local.snapshot_round == current()) {
+    snapshot_asked_ = local.snapshot_round;
+    training_.wait_again(local.snapshot_step);
+    freeze(local.snapshot_round, local.snapshot_step);
+  }
+}
+
 void IslandMachine::apply_locally(const Record& record, LocalVerdict verdict) {
   const bool exact = settings_.run.exchange.mode == ExchangeMode::kGradient;
   int64_t not_before = 0;
-  if (verdict == LocalVerdict::kIncluded && !exact && own_entry_is_live(*record.find(name()))) {
+  if (verdict == LocalVerdict::kIncluded && !exact) {
     not_before = std::min(snapshot_step_ + settings_.run.exchange.overlap_steps,
                           std::max(settings_.run.steps, training_.step()));
   }

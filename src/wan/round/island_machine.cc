@@ -17,22 +17,34 @@ int64_t expected_version(const SlabTable& table, int slab, int64_t round) {
 
 }  // namespace
 
+bool IslandMachine::continues(const LocalState& local, const Restored& restored) {
+  if (local.generation != restored.generation || restored.versions.empty()) return false;
+  const int64_t applied = *std::max_element(restored.versions.begin(), restored.versions.end());
+  if (local.round == applied) return true;
+  return local.round + 1 == applied && !local.busy && restored.accepted &&
+         restored.accepted->round == applied;
+}
+
 IslandMachine::IslandMachine(const SlabTable& table, Settings settings, Restored restored)
     : table_(table),
       settings_(std::move(settings)),
       view_(restored.view.value_or(View{0, {}})),
       promised_(restored.promised),
       generation_(restored.generation + 1),
+      life_(restored.num_lives + 1),
+      local_(restored.local && continues(*restored.local, restored) ? restored.local
+                                                                    : std::nullopt),
       committed_(restored.committed),
       versions_(std::move(restored.versions)),
       accepted_(std::move(restored.accepted)),
       fetcher_(settings_.timers),
       training_(settings_.run, settings_.max_ahead_steps) {
   training_.start_at(restored.step);
-  if (restored.local && continues(*restored.local, restored)) {
+  if (local_) {
     generation_ = restored.generation;
-    last_lease_id_ = restored.local->last_lease;
-    training_.restore(std::move(restored.local->undelivered));
+    last_lease_id_ = local_->last_lease;
+    local_busy_ = local_->busy;
+    training_.restore(local_->snapshot_step, std::move(local_->undelivered));
   }
   applied_ = versions_.empty() ? 0 : *std::max_element(versions_.begin(), versions_.end());
   for (int slab = 0; slab < table_.size(); ++slab) {
@@ -52,10 +64,6 @@ IslandMachine::IslandMachine(const SlabTable& table, Settings settings, Restored
   known_committed_ = committed_;
 }
 
-LocalState IslandMachine::local_state() const {
-  return {generation_, applied_, training_.step(), last_lease_id_, training_.undelivered()};
-}
-
 IslandMachine::Actions IslandMachine::take() {
   Actions actions;
   actions.swap(actions_);
@@ -68,6 +76,7 @@ IslandMachine::Actions IslandMachine::start(Time now) {
   work(WithdrawJob{});
   work(RootJob{});
   root_asked_ = true;
+  if (local_) go_on();
   if (learner_) start_learning("its outer state stopped between two rounds");
   return take();
 }
@@ -93,7 +102,7 @@ void IslandMachine::halt(Status why) {
 void IslandMachine::work(Job job) { actions_.push_back(Work{std::move(job)}); }
 
 void IslandMachine::persist_promise() {
-  actions_.push_back(PersistIsland{LogPromise{promised_, view_, generation_}});
+  actions_.push_back(PersistIsland{LogPromise{promised_, view_, generation_, life_}});
 }
 
 bool IslandMachine::finished() const {
@@ -192,6 +201,7 @@ void IslandMachine::send_beat() {
   beat.chain = chain_.value_or(Digest{});
   beat.state_root = rooted_ ? state_root_ : Digest{};
   beat.generation = generation_;
+  beat.life = life_;
   beat.learner = learner_;
   if (round_is_open()) beat.open_attempt = open_->fence.attempt;
   if (close_ && close_->fence.round == current()) beat.closed_attempt = close_->fence.attempt;
@@ -356,7 +366,7 @@ void IslandMachine::on(const std::string& from, const Fence&, const Lease& lease
   if (!from_coordinator(from) || !lease_wanted_) return;
   if (lease.id != lease_wanted_->id || lease.generation != generation_) return;
   lease_wanted_.reset();
-  actions_.push_back(LeaseGranted{lease.id, lease.ranges});
+  actions_.push_back(LeaseGranted{lease.generation, lease.id, lease.ranges});
 }
 
 // --- moving on

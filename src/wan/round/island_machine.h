@@ -5,8 +5,9 @@
 // After each event it looks at all it knows and does whatever has become possible, so that the
 // order in which messages arrive does not matter.
 //
-// A start is always fresh for the local weights: workers begin from the outer weights, and what was
-// trained but not delivered is leased again. Keeper state survives in memory or on disk.
+// Keeper state survives a crash in memory or on disk. Local weights do if their trainer kept a
+// journal (LocalState); else workers begin from the outer weights, and what was trained but not
+// delivered is leased again.
 #pragma once
 
 #include <deque>
@@ -28,12 +29,16 @@
 
 namespace skarv::wan {
 
-// Local weights that were put away in order, at a boundary where nothing was under way: whoever has
-// them back goes on where they stopped instead of starting from the outer weights.
+// What a trainer that outlived its machine, or can go back to an earlier state of itself, knows:
+// whoever has it goes on with these local weights instead of starting from the outer ones.
 struct LocalState {
-  int64_t generation = 0, round = 0, step = 0;  // round: applied
-  uint64_t last_lease = 0;
-  std::deque<LocalTraining::Step> undelivered;
+  int64_t generation = 0;
+  int64_t round = 0;        // the newest whose ApplyLocal it has, taken or about to be
+  int64_t step = 0;         // optimizer steps done in the state that it goes on from
+  uint64_t last_lease = 0;  // id of the newest lease that it has
+  int64_t snapshot_round = 0, snapshot_step = 0;  // newest snapshot; its values are still there
+  bool busy = false;  // the ApplyLocal of `round` is still to be taken; it has token 0
+  std::deque<LocalTraining::Step> undelivered;  // also of steps that will come again
 };
 
 class IslandMachine {
@@ -52,6 +57,7 @@ class IslandMachine {
     Term promised;
     std::optional<View> view;
     int64_t generation = 0;
+    int64_t num_lives = 0;             // starts of this machine so far
     int64_t committed = 0;             // newest COMMIT in the log
     std::map<int64_t, Digest> chains;  // by round, as far as the log goes back
     std::optional<Record> accepted;    // newest ACCEPT beyond `committed`
@@ -61,10 +67,9 @@ class IslandMachine {
   };
   using Actions = std::vector<IslandAction>;
 
-  // True: nothing happened to the island since `local` was put away, so the weights still count.
-  static bool continues(const LocalState& local, const Restored& restored) {
-    return local.generation == restored.generation && local.round == restored.committed;
-  }
+  // True: the weights are of the generation that the others know, and the trainer has every round
+  // that the keeper has, or all but the last, whose record is in the log.
+  static bool continues(const LocalState& local, const Restored& restored);
 
   // `table` outlives the machine.
   IslandMachine(const SlabTable& table, Settings settings, Restored restored);
@@ -94,9 +99,9 @@ class IslandMachine {
   const std::optional<Digest>& chain() const { return chain_; }
   const Digest& state_root() const { return state_root_; }
   bool learner() const { return learner_; }
-  LocalState local_state() const;
   bool halted() const { return halted_; }
   int64_t generation() const { return generation_; }
+  int64_t step() const { return training_.step(); }
   // Nothing more will change: the last round is applied, also locally.
   bool finished() const;
 
@@ -160,6 +165,7 @@ class IslandMachine {
   int64_t current() const { return applied_ + 1; }
   const std::vector<int>& my_slabs(const std::vector<std::string>& mergers);
   void consider_snapshot();
+  void freeze(int64_t round, int64_t step);
   void push_contribution(int slab);
   void frozen(const WorkDone& done, const FreezeJob& job);
   void decline(const Status& why);
@@ -188,6 +194,9 @@ class IslandMachine {
   const Bytes* find_merged(int64_t round, int slab, const Digest& leaf) const;
   void drop_merged(int64_t round, int slab, const Digest& leaf);
   void finish_round(const Record& record);
+  // The record's part for the local weights: `live` when it holds what they delivered.
+  void take_up(const Record& record, bool live);
+  void go_on();
   void apply_locally(const Record& record, LocalVerdict verdict);
   void reset_local(const std::string& why);
   void nobody_has(const Fetcher::Key& key);
@@ -206,6 +215,8 @@ class IslandMachine {
   View view_;
   Term promised_;
   int64_t generation_;
+  const int64_t life_;
+  std::optional<LocalState> local_;  // to go on with, until the start
 
   // Outer state.
   int64_t committed_;  // by the log, and its chain

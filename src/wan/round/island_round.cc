@@ -57,15 +57,19 @@ IslandMachine::Actions IslandMachine::snapshot_ready(Time now, int64_t round, in
     return take();
   }
   if (!frozen_.empty()) work(WithdrawJob{});  // of an earlier life of the weights
+  training_.snapshot_taken(step);
+  freeze(round, step);
+  advance();
+  return take();
+}
+
+void IslandMachine::freeze(int64_t round, int64_t step) {
   frozen_round_ = round;
   snapshot_step_ = step;
   frozen_.clear();
-  training_.snapshot_taken(step);
   for (int slab : table_.slabs_of_fragment(table_.fragment_of_round(round))) {
     work(FreezeJob{slab, round, versions_[slab]});
   }
-  advance();
-  return take();
 }
 
 void IslandMachine::frozen(const WorkDone& done, const FreezeJob& job) {
@@ -197,6 +201,10 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Close&
 void IslandMachine::consider_merging() {
   if (!close_ || close_->fence.round != current()) return;
   if (open_ && open_->fence > close_->fence) return;  // a later attempt has begun
+  // This attempt is merged already: all that is left is to get it.
+  const bool accepting =
+      accept_ && accept_->fence.round == current() && !(close_->fence > accept_->fence);
+  if (accepting || commits_.contains(current())) return;
   const Close& close = close_->message;
   merger_.start_attempt(close_->fence);
   for (int slab : my_slabs(close.mergers)) {

@@ -16,10 +16,17 @@ void LocalTraining::start_at(int64_t step) {
   due_ = (step / period_ + 1) * period_;
 }
 
+void LocalTraining::restore(int64_t snapshot_step, std::deque<Step> undelivered) {
+  undelivered_ = std::move(undelivered);
+  step_ = std::max(step_, snapshot_step);
+  if (!undelivered_.empty()) step_ = std::max(step_, undelivered_.back().step);
+  due_ = (snapshot_step / period_ + 1) * period_;
+}
+
 void LocalTraining::step_done(int64_t step, int64_t tokens,
                               const std::vector<SampleRange>& samples) {
-  step_ = std::max(step_, step);
-  while (!undelivered_.empty() && undelivered_.back().step >= step) undelivered_.pop_back();
+  if (step <= step_) return;
+  step_ = step;
   undelivered_.push_back({step, tokens, samples});
 }
 

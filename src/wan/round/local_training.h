@@ -24,10 +24,13 @@ class LocalTraining {
   };
 
   void start_at(int64_t step);
-  // The local weights outlived the process, with what they were trained on and did not deliver.
-  void restore(std::deque<Step> undelivered) { undelivered_ = std::move(undelivered); }
-  const std::deque<Step>& undelivered() const { return undelivered_; }
-  // Steps of an island that went back to an earlier state come again and replace the first ones.
+  // The local weights outlived the process, with what they were trained on and did not deliver; the
+  // newest snapshot was taken at `snapshot_step`.
+  void restore(int64_t snapshot_step, std::deque<Step> undelivered);
+  // That snapshot's round is not over.
+  void wait_again(int64_t snapshot_step) { waiting_at_ = snapshot_step; }
+  // Steps of an island that went back to an earlier state come again with the same samples: they
+  // count once.
   void step_done(int64_t step, int64_t tokens, const std::vector<SampleRange>& samples);
   int64_t step() const { return step_; }
 

@@ -13,6 +13,7 @@ struct LogPromise {
   Term term;
   View view;
   int64_t generation = 0;
+  int64_t life = 0;  // which start of the machine wrote it
 };
 struct LogAccept {
   Record record;

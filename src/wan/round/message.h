@@ -140,6 +140,7 @@ struct IslandBeat {
   int64_t applied = 0;  // rounds, in the keeper
   Digest chain, state_root;
   int64_t generation = 0;
+  int64_t life = 0;  // starts of its process: a new one has lost what it held for others
   bool learner = false;
   int64_t open_attempt = 0, closed_attempt = 0;  // of the fence's round; 0: none
   bool offered = false;

@@ -214,6 +214,7 @@ struct Encoder {
     head["chain"] = m.chain.hex();
     head["state_root"] = m.state_root.hex();
     head["generation"] = m.generation;
+    head["life"] = m.life;
     head["learner"] = m.learner;
     head["open_attempt"] = m.open_attempt;
     head["closed_attempt"] = m.closed_attempt;
@@ -378,6 +379,7 @@ struct Decoder {
     m.chain = fields.digest("chain");
     m.state_root = fields.digest("state_root");
     m.generation = fields.integer("generation", 0);
+    m.life = fields.integer("life", 0);
     m.learner = fields.flag("learner");
     m.open_attempt = fields.integer("open_attempt", 0);
     m.closed_attempt = fields.integer("closed_attempt", 0);

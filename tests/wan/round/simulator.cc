@@ -1,6 +1,7 @@
 #include "wan/round/simulator.h"
 
 #include <cmath>
+#include <deque>
 #include <limits>
 
 #include "base/random.h"
@@ -26,6 +27,25 @@ Model tiny_model() {
 
 constexpr uint64_t kBatch = 4;
 
+uint64_t size_of(const std::deque<SampleRange>& ranges) {
+  uint64_t size = 0;
+  for (const SampleRange& range : ranges) size += range.size();
+  return size;
+}
+
+std::vector<SampleRange> take_first(std::deque<SampleRange>& ranges, uint64_t count) {
+  std::vector<SampleRange> taken;
+  while (count > 0 && !ranges.empty()) {
+    SampleRange& first = ranges.front();
+    const uint64_t part = std::min(count, first.size());
+    taken.push_back({first.begin, first.begin + part});
+    first.begin += part;
+    count -= part;
+    if (first.size() == 0) ranges.pop_front();
+  }
+  return taken;
+}
+
 }  // namespace
 
 struct Simulator::Island {
@@ -34,6 +54,13 @@ struct Simulator::Island {
   MemoryPayloads payloads;
   // Memory that may outlive the process.
   std::vector<std::byte> region;
+  struct Kept {  // of the trainer, at its newest snapshot
+    std::vector<float> x;
+    std::map<int, int64_t> base;
+  };
+  std::optional<Kept> kept;
+  LocalJournal journal;
+  std::map<int64_t, std::vector<float>> frozen;  // by round
   // The process.
   uint64_t life = 0;
   bool up = false;
@@ -47,10 +74,9 @@ struct Simulator::Island {
   std::map<int, int64_t> base;  // fragment -> round that x stands on
   int64_t step = 0, limit = 0;
   bool computing = false, wants_lease = false;
-  SampleSet lease;
+  std::deque<SampleRange> lease;
   std::vector<TakeSnapshot> snapshots;
   std::vector<ApplyLocal> applies;
-  std::map<int64_t, std::vector<float>> frozen;  // by round
   std::vector<float> gradient;
 };
 
@@ -228,6 +254,7 @@ void Simulator::start_island(int i) {
       restored.promised = promise->term;
       if (promise->view.size() > 0) restored.view = promise->view;
       restored.generation = promise->generation;
+      restored.num_lives = promise->life;
     } else if (const auto* accept = std::get_if<LogAccept>(&entry)) {
       restored.accepted = accept->record;
     } else if (const auto* commit = std::get_if<LogCommit>(&entry)) {
@@ -252,7 +279,21 @@ void Simulator::start_island(int i) {
   node.lease = {};
   node.snapshots.clear();
   node.applies.clear();
-  node.frozen.clear();
+  const LocalState local = node.journal.state();
+  if (options_.keep_local && node.kept && IslandMachine::continues(local, restored)) {
+    ++num_continued_;
+    node.x = node.kept->x;
+    node.base = node.kept->base;
+    node.step = restored.step = local.step;
+    node.lease = node.journal.samples();
+    const std::vector<ApplyLocal> applies = node.journal.applies();
+    node.applies.assign(applies.begin(), applies.end());
+    restored.local = local;
+  } else {
+    node.kept.reset();
+    node.journal = LocalJournal(node.keeper->version(0));
+    node.frozen.clear();
+  }
   node.machine = std::make_unique<IslandMachine>(*table_, std::move(machine), std::move(restored));
   act(i, node.machine->start(now_));
   if (!node.up || node.life != life) return;
@@ -265,14 +306,18 @@ void Simulator::start_island(int i) {
     if (other == i || !islands_[other]->up || !islands_[other]->machine) continue;
     act(other, islands_[other]->machine->connected(now_, names_[i]));
   }
-  after(0.003, [this, i, life] { train(i, life); });
+  after(0.003, [this, i, life] {
+    if (islands_[i]->up && islands_[i]->life == life) boundary(i);
+  });
 }
 
 void Simulator::stop_island(int i, bool keep_memory) {
   Island& node = *islands_[i];
   node.up = false;
   ++node.life;
-  if (!keep_memory) node.region.clear();
+  if (keep_memory) return;
+  node.region.clear();
+  node.kept.reset();
 }
 
 void Simulator::crash_island(int i, bool keep_memory, double down_seconds) {
@@ -415,6 +460,11 @@ void Simulator::act(int i, std::vector<IslandAction> actions) {
       node.snapshots.push_back(*snapshot);
       boundary(i);
     } else if (const auto* apply = std::get_if<ApplyLocal>(&action)) {
+      node.journal.wanted(*apply);
+      if (apply->verdict == LocalVerdict::kReset) {
+        node.applies.clear();
+        node.kept.reset();
+      }
       node.applies.push_back(*apply);
       after(0, [this, i, life] {
         if (islands_[i]->up && islands_[i]->life == life) boundary(i);
@@ -424,7 +474,8 @@ void Simulator::act(int i, std::vector<IslandAction> actions) {
       after(0, [this, i, life] { train(i, life); });
     } else if (const auto* lease = std::get_if<LeaseGranted>(&action)) {
       node.wants_lease = false;
-      for (const SampleRange& range : lease->ranges) node.lease.add(range);
+      node.journal.leased(*lease);
+      node.lease.insert(node.lease.end(), lease->ranges.begin(), lease->ranges.end());
       after(0, [this, i, life] { train(i, life); });
     } else if (const auto* note = std::get_if<Note>(&action)) {
       if (note->what == "applied") check_applied(i);
@@ -445,7 +496,7 @@ void Simulator::train(int i, uint64_t life) {
   Island& node = *islands_[i];
   if (!node.up || node.life != life || node.computing || node.step >= node.limit) return;
   if (!node.applies.empty() && node.applies.front().not_before_step <= node.step) return;
-  if (options_.samples && node.lease.size() < kBatch) {
+  if (options_.samples && size_of(node.lease) < kBatch) {
     if (!node.wants_lease) {
       node.wants_lease = true;
       act(i, node.machine->request_lease(now_, 4 * kBatch));
@@ -459,9 +510,9 @@ void Simulator::train(int i, uint64_t life) {
     if (!node.up || node.life != life) return;
     node.computing = false;
     // A reset in the middle of the step took the samples away.
-    if (options_.samples && node.lease.size() < kBatch) return train(i, life);
+    if (options_.samples && size_of(node.lease) < kBatch) return train(i, life);
     std::vector<SampleRange> used;
-    if (options_.samples) used = node.lease.take(kBatch);
+    if (options_.samples) used = take_first(node.lease, kBatch);
     std::vector<uint64_t> samples;
     for (const SampleRange& range : used) {
       for (uint64_t sample = range.begin; sample < range.end; ++sample) samples.push_back(sample);
@@ -486,6 +537,7 @@ void Simulator::train(int i, uint64_t life) {
         node.x[0] = std::numeric_limits<float>::quiet_NaN();
       }
     }
+    node.journal.trained(node.step, static_cast<int64_t>(samples.size()), used);
     act(i, node.machine->step_done(now_, node.step, static_cast<int64_t>(samples.size()), used));
     boundary(i);
     train(i, life);
@@ -537,6 +589,7 @@ void Simulator::boundary(int i) {
       node.lease = {};
       node.wants_lease = false;
     }
+    node.journal.took(apply.round, node.step - 1);  // the stable state comes after it
     act(i, node.machine->local_applied(now_, apply.token));
   }
   while (node.up && node.life == life && !node.snapshots.empty()) {
@@ -546,6 +599,9 @@ void Simulator::boundary(int i) {
     journal_.push_back({Moment::What::kSnapshot, i, take.round, take.fragment, {}, {}});
     node.frozen[take.round] = exact ? node.gradient : node.x;
     while (node.frozen.size() > 2) node.frozen.erase(node.frozen.begin());
+    node.journal.froze(take.round, node.step);
+    node.journal.stable(node.step);
+    if (!exact) node.kept = Island::Kept{node.x, node.base};
     act(i, node.machine->snapshot_ready(now_, take.round, node.step));
   }
   if (node.up && node.life == life) after(0, [this, i, life] { train(i, life); });
@@ -567,7 +623,8 @@ void Simulator::check_job(int i, const Job& job) {
   Island& node = *islands_[i];
   if (const auto* freeze = std::get_if<FreezeJob>(&job)) {
     const int fragment = (*table_)[freeze->slab].fragment;
-    if (freeze->base != node.base[fragment]) {
+    // What comes of one for a round that is over is dropped.
+    if (freeze->round > node.machine->applied() && freeze->base != node.base[fragment]) {
       fail(cat("I6: ", names_[i], " freezes on base ", freeze->base, ", x stands on ",
                node.base[fragment]));
     }

@@ -16,6 +16,7 @@
 #include "wan/keeper_work.h"
 #include "wan/round/coordinator_machine.h"
 #include "wan/round/island_machine.h"
+#include "wan/round/local_journal.h"
 #include "wan/round/message_codec.h"
 
 namespace skarv::wan {
@@ -34,6 +35,7 @@ struct SimOptions {
   double crash_rate = 0;       // of every node, per second, until faults_end
   double crash_at_action = 0;  // chance to die before any single action, until faults_end
   double keep_memory = 0.5;    // chance that keeper memory survives a crash
+  bool keep_local = false;     // local weights and their journal survive with it
   double cut_rate = 0;         // links that go dead for a while, per second
   double flip_rate = 0;        // chance that a payload message has one bit flipped
   double nan_rate = 0;         // chance per step that local weights become NaN
@@ -71,6 +73,7 @@ class Simulator {
   std::vector<float> local_weights(int island) const;
   std::vector<float> initial_weights() const;
   int64_t num_messages() const { return num_messages_; }
+  int num_continued() const { return num_continued_; }  // starts with kept local weights
   int64_t steps_done(int island) const;
   double now_seconds() const { return to_seconds(now_.time_since_epoch()); }
   const SlabTable& table() const { return *table_; }
@@ -158,6 +161,7 @@ class Simulator {
   std::vector<Moment> journal_;
   std::string failure_;
   int64_t num_messages_ = 0;
+  int num_continued_ = 0;
 };
 
 }  // namespace skarv::wan

@@ -27,6 +27,39 @@ TEST(Simulator, CalmRunCommitsEveryRound) {
   }
 }
 
+// An island that is killed at any moment, and finds its trainer's last stable state and journal,
+// does the very same things again: nothing of the run changes.
+TEST(Simulator, AKilledIslandThatKeepsItsWeightsChangesNothing) {
+  SimOptions options = quick();
+  options.rounds = 6;
+  options.keep_local = true;
+  options.exchange.overlap_steps = 0;  // nobody trains on while the others wait for the killed one
+  options.exchange.upload = options.exchange.download = CodecKind::kIdentity;
+  Simulator calm(options);
+  ASSERT_EQ(calm.run(), "");
+  int num_continued = 0;
+  for (int moment = 0; moment < 40; ++moment) {
+    Simulator killed(options);
+    const double at = 0.4 + 0.037 * moment;  // after the first snapshot
+    killed.run_until([&] { return false; }, at);
+    killed.crash_island(moment % 3, true, 0.3);
+    ASSERT_EQ(killed.run(), "") << "killed at " << at << " s";
+    EXPECT_EQ(killed.outer_weights(0), calm.outer_weights(0)) << "killed at " << at << " s";
+    ASSERT_EQ(killed.ledger().size(), calm.ledger().size());
+    for (size_t n = 0; n < calm.ledger().size(); ++n) {
+      EXPECT_EQ(killed.ledger()[n].record.payload_root, calm.ledger()[n].record.payload_root);
+      for (size_t i = 0; i < 3; ++i) {
+        const auto& mine = killed.ledger()[n].record.delivered.at(i).contribution;
+        const auto& theirs = calm.ledger()[n].record.delivered.at(i).contribution;
+        EXPECT_EQ(mine.root, theirs.root);
+        EXPECT_EQ(mine.samples, theirs.samples);
+      }
+    }
+    num_continued += killed.num_continued();
+  }
+  EXPECT_GT(num_continued, 25);  // the others were killed before their first snapshot
+}
+
 // Loss, duplicates, delays, cuts, crashes at any action with memory kept or lost; 2 to 4 islands,
 // one to three fragments, both codecs, with and without slow islands, flipped bits and NaN.
 std::string storm(uint64_t seed) {
@@ -54,6 +87,7 @@ std::string storm(uint64_t seed) {
   options.crash_at_action = 0.0005;
   options.cut_rate = 0.1;
   if (seed % 4 == 1) options.slow[0] = 3;
+  options.keep_local = seed % 2 == 1 || seed % 3 == 0;
   if (seed % 7 == 2) options.flip_rate = 0.01;
   if (seed % 7 == 3 && options.exchange.mode == ExchangeMode::kLocal) options.nan_rate = 0.01;
   options.faults_end_seconds = 6;
