@@ -1,0 +1,167 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plan/examples.h"
+#include "plan/outer/goodput.h"
+#include "plan/outer/outer_round.h"
+
+namespace skarv {
+namespace {
+
+TEST(Tcp, LossLimitsAStream) {
+  TcpPath path{1.25e9, 0.1, 1e-4, 1, CongestionControl::kReno};
+  // 1448 bytes / 0.1 s * sqrt(15,000) = 1.77 MB/s.
+  EXPECT_NEAR(tcp_throughput(path), 1.7734e6, 1e3);
+  path.num_streams = 8;
+  EXPECT_NEAR(tcp_throughput(path), 8 * 1.7734e6, 8e3);
+  path.control = CongestionControl::kCubic;  // 1448 / 0.1 * 1.054 * 1000^0.75
+  EXPECT_NEAR(tcp_throughput(path), 8 * 2.7140e6, 8e3);
+  path.control = CongestionControl::kBbr;
+  EXPECT_DOUBLE_EQ(tcp_throughput(path), 1.25e9 * (1 - 1e-4));
+  path = {12.5e6, 0.1, 0, 4, CongestionControl::kReno};
+  EXPECT_DOUBLE_EQ(tcp_throughput(path), 12.5e6);
+  EXPECT_EQ(streams_wanted(path), 1);
+  path.loss = 1e-4;
+  EXPECT_EQ(streams_wanted(path), 7);
+  EXPECT_EQ(congestion_control_from("cubik").status().code(), Code::kNotFound);
+}
+
+TEST(Tcp, SlowStartDoublesEveryRoundTrip) {
+  // Window 14,480 bytes; full is 57,920: two round trips at a quarter and at half speed.
+  const TcpPath path{579'200, 0.1, 0, 1, CongestionControl::kCubic};
+  EXPECT_NEAR(slow_start_seconds(path, 1e9), 0.075 + 0.05, 1e-9);
+  EXPECT_NEAR(slow_start_seconds(path, 14'000), 0.075, 1e-9);
+  EXPECT_EQ(slow_start_seconds({1e9, 0, 0, 4, CongestionControl::kCubic}, 1e9), 0);
+}
+
+struct World {
+  Cluster cluster = cluster_of({{"n", {0}}, {"s", {0}}});  // 12.5 MB/s, 100 ms round trip
+  ExchangeSettings exchange;
+  std::vector<OuterIsland> islands = {{"n", "n", 1'000'000'000, 16, 1},
+                                      {"s", "s", 800'000'000, 16, 1}};
+  World() {
+    exchange.inner_steps = 20;
+    exchange.overlap_steps = 2;
+  }
+  OuterRound round() const { return price_round(islands, setting()).value(); }
+  OuterSetting setting() const { return {exchange, cluster, 32'000'000, 4}; }
+};
+
+TEST(OuterRound, PricedByHand) {
+  World world;
+  const OuterRound round = world.round();
+  // int4: 4.25 bits a value, 17 MB; half merged here, half there: 8.5 MB each way, twice.
+  EXPECT_EQ(round.fragment_bytes_up, 17'000'000);
+  EXPECT_EQ(round.bytes, 4 * 8'500'000);
+  EXPECT_EQ(round.trips_ns, 250'000'000);
+  EXPECT_EQ(round.keeper_ns, 64'000'000);
+  // 8.5 MB at 12.5 MB/s = 0.68 s; 1.25 MB in flight when full, four streams begin with 57,920
+  // bytes: five round trips short of it, 0.1 s * (5 - 57,920 / 1.25e6 * 31) = 0.356 s.
+  EXPECT_NEAR(static_cast<double>(round.contribute_ns), 1.0364e9, 1e6);
+  EXPECT_EQ(round.merged_ns, round.contribute_ns);
+  EXPECT_EQ(round.compute_ns, 20'000'000'000);
+  EXPECT_EQ(round.overlap_ns, 2'000'000'000);
+  EXPECT_EQ(round.exposed_ns, round.round_trip_ns() - 2'000'000'000);
+  EXPECT_EQ(round.slowest, "n");
+  EXPECT_THAT(round.waits, testing::ElementsAre(-1, testing::DoubleNear(0.2, 1e-9)));
+}
+
+TEST(OuterRound, FragmentsOverlapAndCodecsCount) {
+  World world;
+  const OuterRound plain = world.round();
+  world.exchange.num_fragments = 4;
+  const OuterRound fragments = world.round();
+  EXPECT_EQ(fragments.steps, 5);
+  EXPECT_NEAR(static_cast<double>(fragments.bytes), static_cast<double>(plain.bytes) / 4, 100);
+  EXPECT_LT(fragments.round_trip_ns(), plain.round_trip_ns());
+  world.exchange.num_fragments = 1;
+  world.exchange.overlap_steps = 5;
+  EXPECT_EQ(world.round().exposed_ns, 0);
+  EXPECT_EQ(world.round().utilisation, 1);
+  world.exchange.upload = CodecKind::kIdentity;
+  EXPECT_EQ(world.round().fragment_bytes_up, 128'000'000);
+  world.exchange.mode = ExchangeMode::kGradient;
+  EXPECT_EQ(world.round().steps, 1);
+  EXPECT_EQ(world.round().overlap_ns, 0);
+  EXPECT_LT(world.round().utilisation, 0.1);
+}
+
+TEST(OuterRound, UplinksAreShared) {
+  World world;
+  world.cluster = cluster_of({{"a", {0}}, {"b", {0}}, {"c", {0}}});
+  world.cluster.links.push_back({"b", "c", 12.5e6, 0.1, 0, 0});
+  world.islands = {{"a", "a", 1'000'000'000, 8, 1},
+                   {"b", "b", 1'000'000'000, 8, 1},
+                   {"c", "c", 1'000'000'000, 8, 1}};
+  const int64_t open = world.round().contribute_ns;
+  for (Site& site : world.cluster.sites) site.uplink_bandwidth = 12.5e6;
+  EXPECT_GT(world.round().contribute_ns, open + 300'000'000);  // two flows on every uplink
+}
+
+TEST(OuterRound, AQuorumDoesNotWaitForTheSlowest) {
+  World world;
+  world.islands[1].step_ns = 3'000'000'000;
+  world.exchange.round_budget_seconds = 20;  // grace 2 s
+  EXPECT_EQ(world.round().compute_ns, 60'000'000'000);
+  world.exchange.contributions = 1;
+  // Two rounds at 20 s + 2 s, the third waits for the one left out.
+  EXPECT_EQ(world.round().compute_ns, (2 * 22'000'000'000 + 60'000'000'000) / 3);
+}
+
+TEST(OuterRound, AdviceIsWhatTheLinksAllow) {
+  World world;
+  world.exchange.overlap_steps = 1;
+  const std::vector<std::string> advice = advise(world.islands, world.setting()).value();
+  EXPECT_THAT(advice, testing::Contains(testing::HasSubstr("overlap_steps = 3")));
+  world.cluster.links[0].loss = 1e-3;
+  EXPECT_THAT(advise(world.islands, world.setting()).value(),
+              testing::Contains(testing::HasSubstr("streams reach")));
+  world.exchange.overlap_steps = 5;
+  world.cluster.links[0].loss = 0;
+  EXPECT_THAT(advise(world.islands, world.setting()).value(), testing::IsEmpty());
+}
+
+TEST(OuterRound, NonsenseIsNamed) {
+  World world;
+  world.islands[1].site = "t";
+  EXPECT_EQ(price_round(world.islands, world.setting()).status().code(), Code::kNotFound);
+  world.islands[1].site = "s";
+  world.cluster.links.clear();
+  EXPECT_THAT(price_round(world.islands, world.setting()).status().message(),
+              testing::HasSubstr("no link between n and s"));
+}
+
+TEST(Goodput, NobodyFailsNothingIsLost) {
+  const Goodput goodput = goodput_of({{{"n", "n", 8, 1, 100, 0}}, {}, 5, 20, 1, 1});
+  EXPECT_EQ(goodput.fraction(), 1);
+  EXPECT_EQ(goodput.num_failures, 0);
+}
+
+TEST(Goodput, CostsAboutWhatTheMeansSay) {
+  GoodputSetting setting{{{"n", "n", 1000, 125, 100, 10}}, {}, 5, 20, 1, 1};
+  setting.rates.device_mtbf = 1e7;  // 8.64 failures a day of 65 s and half a period of 20 s each
+  const Goodput goodput = goodput_of(setting, 200);
+  EXPECT_NEAR(goodput.fraction(), 1 - 8.64 * (65 + 10) / 86'400, 0.0015);
+  EXPECT_EQ(goodput_of(setting, 200).tokens, goodput.tokens);
+  setting.seed = 1000;
+  EXPECT_NE(goodput_of(setting, 200).tokens, goodput.tokens);
+}
+
+TEST(Goodput, OtherSitesGoOnUnlessTheyAreTooFew) {
+  GoodputSetting setting{{{"n", "n", 8, 1, 100, 0}, {"s", "s", 8, 1, 100, 0}}, {}, 5, 20, 1, 1};
+  setting.rates.site_mtbf = 86'400;
+  const double alone = goodput_of(setting, 100).fraction();
+  setting.min_contributors = 2;
+  const Goodput both = goodput_of(setting, 100);
+  EXPECT_LT(both.fraction(), alone - 0.02);
+  EXPECT_GT(both.seconds_paused, 0);
+}
+
+TEST(Goodput, NonsenseIsNamed) {
+  FailureRates rates;
+  rates.host_mtbf = -1;
+  EXPECT_EQ(check_rates(rates).origin(), "host_mtbf");
+}
+
+}  // namespace
+}  // namespace skarv
