@@ -23,12 +23,9 @@ struct Bounds {
   }
 };
 
-// Longest: a worker's work, and what it cannot fill. Between its first forward and the first
-// gradient (a round trip to the end of the pipeline) a stage with a worker of its own computes at
-// most as many forwards as memory takes. Its time also contains, for every deeper stage, the way
-// there, that stage's work (short of the weights that its memory lets wait), and the way back. And
-// the bytes that microbatches keep for at least a round trip each have to go into the limit.
-// Makespan: the way to the worker's first stage, then its own longest.
+// Longest paths through what has to come one after the other: messages and their lanes,
+// microbatches of a stage in turn, forwards that memory holds back until gradients have returned,
+// and the sums of a worker's work before and after each of these. O(p^2 m).
 Bounds bounds_of(const PipelineTimes& times);
 
 }  // namespace skarv

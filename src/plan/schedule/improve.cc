@@ -7,8 +7,8 @@
 namespace skarv {
 namespace {
 
-// How far a piece moves at most.
-constexpr int kReach = 12;
+// How far a piece moves at most, every other time.
+constexpr int kNear = 4, kReach = 16;
 // The first tolerance: one microbatch's work through this. It shrinks to nothing as effort is used.
 constexpr int kCalm = 30;
 
@@ -56,15 +56,15 @@ class Search {
     const int size = static_cast<int>(list.size());
     if (size < 2) return 0;
     const int from = static_cast<int>(below(size));
-    const int distance = 1 + static_cast<int>(below(kReach));
+    const int distance = 1 + static_cast<int>(below(below(2) == 0 ? kNear : kReach));
     const int to = below(2) == 0 ? from - distance : from + distance;
     if (to < 0 || to >= size || !move(worker, from, to)) return 0;
     const int index = std::min(from, to);
     trial_ = accepted_;
     const int64_t before = trial_.num_played();
-    move(worker, to, from);
+    rotate(list, to, from);
     trial_.rewind(order_, worker, index);
-    move(worker, from, to);
+    rotate(list, from, to);
     const Played played = trial_.resume(order_);
     const int64_t limit = energy(current_) + static_cast<int64_t>(below(tolerance + 1));
     if (!played.is_valid || energy(played) > limit) {
@@ -98,9 +98,8 @@ class Search {
       return false;
     }
     rotate(list, from, to);
-    if (peak_bytes(list, times_) >= 0 && peak_bytes(list, times_) <= times_.memory_bytes[worker]) {
-      return true;
-    }
+    const int64_t peak = peak_bytes(list, times_);
+    if (peak >= 0 && peak <= times_.memory_bytes[worker]) return true;
     rotate(list, to, from);
     return false;
   }

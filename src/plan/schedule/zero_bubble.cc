@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include "plan/schedule/greedy.h"
 #include "plan/schedule/improve.h"
+#include "plan/schedule/tune.h"
 #include "plan/schedule/warm_up.h"
 
 namespace skarv {
@@ -49,8 +49,7 @@ constexpr size_t kNumQuick = 10;
 WorkOrder order_zero_bubble(const PipelineTimes& times, const OrderOptions& options) {
   Player player(times);
   const Bounds bounds = bounds_of(times);
-  WorkOrder best;
-  Played best_played;
+  Ruled best;
   for (size_t i = 0; i < std::size(kRecipes); ++i) {
     if (i >= kNumQuick && player.num_played() >= options.max_pieces) break;
     const Recipe& recipe = kRecipes[i];
@@ -59,16 +58,14 @@ WorkOrder order_zero_bubble(const PipelineTimes& times, const OrderOptions& opti
     rule.forward_first = recipe.forward_first;
     rule.weight_gap = recipe.weight_gap;
     rule.is_fused = recipe.is_fused;
-    WorkOrder order = order_greedily(times, rule);
-    const Played played = player.play(order);
-    if (!is_better(played, best_played, options.objective)) continue;
-    best = std::move(order);
-    best_played = played;
-    if (bounds.are_met_by(best_played)) return best;
+    Ruled next = follow(std::move(rule), player);
+    if (is_better(next.played, best.played, options.objective)) best = std::move(next);
+    if (bounds.are_met_by(best.played)) return best.order;
   }
   const int64_t left = options.max_pieces - player.num_played();
-  if (left <= 0) return best;
-  return improve(std::move(best), times, {options.objective, left, options.seed});
+  if (left <= 0) return best.order;
+  best = tune(std::move(best), player, options.objective, left / 4, options.seed);
+  return improve(std::move(best.order), times, {options.objective, left - left / 4, options.seed});
 }
 
 }  // namespace skarv
