@@ -36,7 +36,7 @@ class Cutter {
     stage.first = first;
     stage.last = last;
     stage.recompute = recompute;
-    return stage_fits(world_, stage, pipeline_.microbatch, pipeline_.flow, places_[s]);
+    return stage_fits(world_, stage, pipeline_.microbatch, places_[s]);
   }
 
   // One past the last layer that the stage can take from `first` on; `first` if none.

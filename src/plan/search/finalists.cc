@@ -6,6 +6,13 @@
 #include "base/text.h"
 
 namespace skarv {
+namespace {
+
+bool is_better(int64_t overflow, int64_t ns, int64_t other_overflow, int64_t other_ns) {
+  return std::pair(overflow, ns) < std::pair(other_overflow, other_ns);
+}
+
+}  // namespace
 
 std::string island_name(const World& world, const IslandChoice& choice) {
   std::vector<std::string> names;
@@ -20,22 +27,32 @@ Result<Finals::Judged> Finals::judge(const IslandShape& shape, const std::string
     return Status(Code::kResourceExhausted, Scope::kConfig,
                   "the hosts are too broken up for this shape");
   }
-  Judged judged{std::move(*assembled), 0, 0, ""};
-  Plan plan;
-  plan.owner_share = judged.assembled.owner_share;
-  SKARV_ASSIGN(const IslandPrice price, price_island(judged.assembled.island, plan, market_));
-  judged.step_ns = price.trace.step_ns;
-  if (const int rank = price.fullest_overflow(); rank >= 0) {
-    judged.overflow_bytes = price.memory[rank].total() - price.memory[rank].limit;
-    judged.fullest = price.ownership.devices[rank];
+  Judged by_speed{std::move(*assembled), 0, 0, ""};
+  SKARV_TRY(price(by_speed));
+  if (by_speed.assembled.owner_share.empty()) return by_speed;
+  Judged even = by_speed;
+  even.assembled.owner_share.clear();
+  SKARV_TRY(price(even));
+  return is_better(even.overflow_bytes, even.step_ns, by_speed.overflow_bytes, by_speed.step_ns)
+             ? even
+             : by_speed;
+}
+
+Status Finals::price(Judged& judged) {
+  SKARV_ASSIGN(const IslandStep step,
+               simulate_island(judged.assembled.island, judged.assembled.owner_share, step_world_));
+  judged.step_ns = step.trace.step_ns;
+  judged.overflow_bytes = 0;
+  if (const int rank = step.fullest_overflow(); rank >= 0) {
+    judged.overflow_bytes = step.memory[rank].total() - step.memory[rank].limit;
+    judged.fullest = step.schedule.devices[rank];
   }
-  return judged;
+  return {};
 }
 
 Result<Finalist> Finals::judge(const WholeShape& whole, int num_shapes) {
   Finalist finalist;
   finalist.shape.left_out = whole.left_out;
-  finalist.plan.model = digest_of(market_.run.model);
   for (const IslandChoice& choice : whole.islands) {
     const std::string name = island_name(world_, choice);
     std::optional<Judged> best;
@@ -50,8 +67,8 @@ Result<Finalist> Finals::judge(const WholeShape& whole, int num_shapes) {
         continue;
       }
       ++num_judged;
-      if (best && std::pair(best->overflow_bytes, best->step_ns) <=
-                      std::pair(judged->overflow_bytes, judged->step_ns)) {
+      if (best && !is_better(judged->overflow_bytes, judged->step_ns, best->overflow_bytes,
+                             best->step_ns)) {
         continue;
       }
       best = std::move(*judged);

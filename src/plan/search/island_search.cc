@@ -6,6 +6,7 @@
 
 #include "plan/search/island_time.h"
 #include "plan/search/polish.h"
+#include "plan/search/small_search.h"
 #include "plan/search/team_search.h"
 
 namespace skarv {
@@ -37,17 +38,50 @@ class IslandSearch {
       options_.clear();
       partition(all, {});
     }
+    if (is_small(world_, question_)) return small_shapes();
     std::vector<IslandShape> result = std::move(best_);
     for (size_t i = 0; i < result.size() && i < kPolished; ++i) {
       add_leftovers(result[i]);
       polish(world_, whole_, question_.samples, i == 0 ? 3000 : 600, result[i]);
     }
+    add_other_flows(result);
     std::ranges::stable_sort(result, {}, &IslandShape::step_ns);
+    result.erase(std::ranges::unique(result, is_equal).begin(), result.end());
     if (static_cast<int>(result.size()) > question_.num_wanted) result.resize(question_.num_wanted);
     return result;
   }
 
  private:
+  // The complete search knows better than teams; these only help where it gave up.
+  std::vector<IslandShape> small_shapes() {
+    std::vector<IslandShape> result = search_small(world_, question_);
+    if (result.empty()) result = std::move(best_);
+    result.erase(std::ranges::unique(result, is_equal).begin(), result.end());
+    return result;
+  }
+
+  static bool is_equal(const IslandShape& a, const IslandShape& b) {
+    return std::ranges::equal(a.groups, b.groups, [](const auto& one, const auto& other) {
+      return one.pipeline == other.pipeline && one.replicas == other.replicas &&
+             one.is_compact == other.is_compact && one.samples == other.samples;
+    });
+  }
+
+  // Closed forms know schedules less well than anything else: the simulator shall see both.
+  void add_other_flows(std::vector<IslandShape>& shapes) const {
+    const size_t count = std::min(shapes.size(), kPolished);
+    for (size_t i = 0; i < count; ++i) {
+      IslandShape other = shapes[i];
+      for (PipelineGroup& group : other.groups) {
+        if (group.pipeline.num_stages() == 1) continue;
+        Flow& flow = group.pipeline.flow;
+        flow = flow == Flow::k1f1b ? Flow::kZeroBubble : Flow::k1f1b;
+        if (!world_.limits().allows(name_of(flow))) return;
+      }
+      if (price_shape(world_, other, question_.samples)) shapes.push_back(std::move(other));
+    }
+  }
+
   // Samples a nanosecond, all devices busy without a pause.
   double speed_of(Team team) const {
     double speed = 0;

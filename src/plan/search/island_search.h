@@ -10,7 +10,7 @@ namespace skarv {
 struct IslandQuestion {
   std::vector<int> pools;
   int64_t samples = 1;
-  int num_wanted = 6;
+  int num_wanted = 16;
 };
 
 // Best first, each of another shape; empty if nothing fits in memory. Pools form teams

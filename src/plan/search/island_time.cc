@@ -32,14 +32,14 @@ bool slower(const LinkCost& a, const LinkCost& b) { return a.bandwidth < b.bandw
 // The devices with the same shard of some layers. False: two of them have no link.
 bool shape_of(const World& world, const std::vector<Member>& members, GroupShape& shape) {
   shape.num_devices = 0;
-  shape.devices_per_host = 1 << 20;
+  shape.devices_per_host = 1;
   const LinkCost* inside = nullptr;
   const LinkCost* between = nullptr;
   int busiest = 1;
   for (const Member& member : members) {
     shape.num_devices += member.group->replicas;
     const int on_host = replicas_on_host(world, *member.group, *member.stage);
-    shape.devices_per_host = std::min(shape.devices_per_host, on_host);
+    shape.devices_per_host = std::max(shape.devices_per_host, on_host);
     busiest = std::max(busiest, world.pool(member.stage->pool).per_host / on_host);
     const LinkCost& own = world.inside(member.stage->pool, member.stage->pool);
     if (on_host > 1 && (inside == nullptr || slower(own, *inside))) inside = &own;
@@ -62,6 +62,14 @@ bool shape_of(const World& world, const std::vector<Member>& members, GroupShape
     shape.num_sharing = busiest;
   }
   return true;
+}
+
+bool is_together(const World& world, const std::vector<Member>& members) {
+  const Pool& first = world.pool(members.front().stage->pool);
+  return std::ranges::all_of(members, [&](const Member& member) {
+    const Pool& pool = world.pool(member.stage->pool);
+    return pool.site == first.site && pool.chip.maker == first.chip.maker;
+  });
 }
 
 // Groups that were divided for one sample more are one again.
@@ -105,22 +113,33 @@ int64_t end_of_step_ns(const World& world, const IslandShape& island) {
     if (!shape_of(world, members, shape)) return -1;
     const int64_t parameters =
         (world.parameters()[last] - world.parameters()[first] + degree - 1) / degree;
-    const int64_t reduce_ns = collective_ns(Collective::kReduceScatter, parameters * 4, shape);
-    const int64_t gather_ns =
-        collective_ns(Collective::kAllGather, parameters * world.weight_bytes(), shape);
+    int64_t reduce_ns = 0, gather_ns = 0;
+    if (is_together(world, members)) {
+      reduce_ns = collective_ns(Collective::kReduceScatter, parameters * 4, shape);
+      gather_ns = collective_ns(Collective::kAllGather, parameters * world.weight_bytes(), shape);
+    } else {
+      // Makers or sites are mixed: every member sends whole layers to their owners directly.
+      const int64_t sent = world.parameters()[last] - world.parameters()[first];
+      const int64_t moved = sent - sent / shape.num_devices;
+      reduce_ns = shape.between.latency_ns + shape.between.transfer_ns(moved * 4);
+      gather_ns =
+          shape.between.latency_ns + shape.between.transfer_ns(moved * world.weight_bytes());
+    }
     if (shape.num_devices > 1) latency = std::max(latency, 2 * shape.between.latency_ns);
-    double speed = 0;  // of all owners together; shares follow it
+    int64_t slowest_update = 0;
+    int num_owners = 0;
     for (const Member& member : members) {
-      const CostTable& table = world.table(member.stage->pool, member.group->pipeline.microbatch,
-                                           member.stage->tensor_parallel);
-      const auto alone =
-          static_cast<double>(std::max<int64_t>(1, table.update[last] - table.update[first]));
-      speed += member.group->replicas / alone;
+      const StageShape& stage = *member.stage;
+      const CostTable& table =
+          world.table(stage.pool, member.group->pipeline.microbatch, stage.tensor_parallel);
+      slowest_update = std::max(slowest_update,
+                                (table.update[last] - table.update[first]) * stage.tensor_parallel);
+      num_owners += member.group->replicas * stage.tensor_parallel;
     }
     for (size_t g = 0; g < island.groups.size(); ++g) {
       reduce[g][at[g]] += reduce_ns;
       gather[g][at[g]] += gather_ns;
-      update[g][at[g]] += static_cast<int64_t>(1 / speed);
+      update[g][at[g]] += slowest_update / num_owners;
     }
     first = last;
   }

@@ -1,9 +1,12 @@
 // What a caller allows the planner: what its trainer can run, and how long the search may take.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <string>
+#include <vector>
 
 namespace skarv {
 
@@ -11,12 +14,17 @@ struct PlannerLimits {
   int max_tensor_parallel = std::numeric_limits<int>::max();
   bool island_may_span_hosts = true;
   bool island_may_span_sites = true;
+  std::vector<std::string> schedules;  // allowed rules; empty: all that the planner knows
   // CPU seconds of the search; when they are over, the best so far is the answer. 0: as long as it
   // takes, which is seconds.
   double budget_seconds = 0;
   // Called now and then on the caller's thread with the part done, 0 to 1, and the best step time
   // so far (0: none yet).
   std::function<void(double done, double best_step_seconds)> progress;
+
+  bool allows(const std::string& schedule) const {
+    return schedules.empty() || std::ranges::find(schedules, schedule) != schedules.end();
+  }
 };
 
 }  // namespace skarv

@@ -71,16 +71,15 @@ PipelineClock::Figures PipelineClock::figures(int microbatch) const {
       const int64_t work = time_of_stage(world_, stages[s], microbatch).all();
       loop += work;
       if (s + 1 < num_stages) loop += 2 * edge_ns(s, microbatch);
-      const int in_flight = num_stages - s;
       result.slowest = std::max(result.slowest, work);
-      result.period = std::max({result.period, work, (loop + in_flight - 1) / in_flight});
     }
+    result.period = result.slowest;
     result.fill = loop;
     return result;
   }
   // Lead: until the stage has its first input. Tail: from its last backward for inputs to the end
   // of the first stage's, less the weights that are done meanwhile.
-  int64_t lead = 0, tail = 0, loop = 0;
+  int64_t lead = 0, tail = 0;
   for (int s = 0; s < num_stages; ++s) {
     const StageTime time = time_of_stage(world_, stages[s], microbatch);
     result.slowest = std::max(result.slowest, time.all());
@@ -91,20 +90,19 @@ PipelineClock::Figures PipelineClock::figures(int microbatch) const {
     tail += time.input + edge - time.weight;
   }
   result.period = result.slowest;
-  for (int s = num_stages - 1; s >= 0; --s) {
-    const StageTime time = time_of_stage(world_, stages[s], microbatch);
-    loop += time.forward + time.input;
-    if (s + 1 < num_stages) loop += 2 * edge_ns(s, microbatch);
-    const int in_flight = num_stages - s;
-    result.period = std::max(result.period, (loop + in_flight - 1) / in_flight);
-  }
   return result;
 }
 
+const PipelineClock::Figures& PipelineClock::rest(int samples) const {
+  rests_.resize(std::max<size_t>(rests_.size(), samples + 1));
+  if (rests_[samples].fill == 0) rests_[samples] = figures(samples);
+  return rests_[samples];
+}
+
 int64_t PipelineClock::time_of(int64_t whole, int rest) const {
-  if (whole == 0) return rest == 0 ? 0 : figures(rest).fill;
+  if (whole == 0) return rest == 0 ? 0 : this->rest(rest).fill;
   const int64_t time = whole_.fill + (whole - 1) * whole_.period;
-  return rest == 0 ? time : time + figures(rest).slowest;
+  return rest == 0 ? time : time + this->rest(rest).slowest;
 }
 
 int64_t PipelineClock::time_ns(int64_t samples) const {

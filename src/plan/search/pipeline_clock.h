@@ -9,10 +9,9 @@
 
 namespace skarv {
 
-// Fill: the first microbatch through all stages and back. Period: what each further one adds; the
-// slowest stage, or the slowest loop "stage s waits for its own microbatch to come back" where
-// 1F1B's bound of S - s microbatches in flight is too few to hide the messages. Zero-bubble fills
-// the drain with weights. Sources: 1F1B 2006.09503, zero-bubble 2401.10241; docs/cost-model.md.
+// Fill: the first microbatch through all stages and back. Period: what each further one adds, the
+// slowest stage (orders keep enough microbatches in flight to bridge the messages). Zero-bubble
+// fills the drain with weights. Sources: 1F1B 2006.09503, zero-bubble 2401.10241.
 class PipelineClock {
  public:
   PipelineClock(const World& world, const PipelineGroup& group);
@@ -30,6 +29,7 @@ class PipelineClock {
     int64_t slowest = 0;  // stage
   };
   Figures figures(int microbatch) const;
+  const Figures& rest(int samples) const;
   int64_t edge_ns(int stage, int microbatch) const;
   int64_t time_of(int64_t whole, int rest) const;
 
@@ -38,6 +38,7 @@ class PipelineClock {
   std::vector<const LinkCost*> edges_;
   bool is_possible_ = true;
   Figures whole_;
+  mutable std::vector<Figures> rests_;  // by the samples of a smaller last microbatch; as asked
 };
 
 // The link between stage and stage + 1 in the placement of assembly.h; bandwidth 0 if there is

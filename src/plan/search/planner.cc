@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "plan/schedule/timed_schedule.h"
 #include "plan/search/finalists.h"
+#include "plan/search/price.h"
 
 namespace skarv {
 namespace {
@@ -71,7 +72,10 @@ class Planner {
                                           const std::vector<WholeShape>& found) const {
     std::optional<Finalist> best;
     Status failed;
-    Finals finals(world, market_);
+    const HostIndex hosts = index_hosts(market_.cluster);
+    const StepWorld step_world{workload_, market_.cluster, market_.devices,
+                               hosts,     market_.profile, market_.run.precision};
+    Finals finals(world, step_world);
     for (size_t i = 0; i < found.size() && i < kNumFinalists; ++i) {
       Result<Finalist> judged = finals.judge(found[i], kShapesOfIsland);
       if (!judged.ok()) {
@@ -88,9 +92,19 @@ class Planner {
     return best;
   }
 
+  Result<Finalist> judge_one(const World& world, const WholeShape& whole) const {
+    const HostIndex hosts = index_hosts(market_.cluster);
+    const StepWorld step_world{workload_, market_.cluster, market_.devices,
+                               hosts,     market_.profile, market_.run.precision};
+    SKARV_ASSIGN(Finalist finalist, Finals(world, step_world).judge(whole, kShapesOfIsland));
+    finalist.plan.model = digest_of(market_.run.model);
+    return finalist;
+  }
+
   // Every device that the plan does not use, with the reason.
-  static Plan complete(const World& world, Finalist finalist) {
+  Plan complete(const World& world, Finalist finalist) const {
     Plan plan = std::move(finalist.plan);
+    plan.model = digest_of(market_.run.model);
     std::set<std::string> used;
     for (const Island& island : plan.islands) {
       for (const std::string& device : island.devices()) used.insert(device);
@@ -120,7 +134,7 @@ class Planner {
         }
       }
     }
-    SKARV_ASSIGN(const Finalist nearest, Finals(world, market_).judge(whole, 8));
+    SKARV_ASSIGN(const Finalist nearest, judge_one(world, whole));
     const std::string site = nearest.fullest.substr(0, nearest.fullest.find('/'));
     for (const Island& island : nearest.plan.islands) {
       SKARV_ASSIGN(const IslandPrice price, price_island(island, nearest.plan, market_));

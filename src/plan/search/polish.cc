@@ -81,7 +81,7 @@ class Polisher {
     return attempt(g, [&](PipelineGroup& group) {
       Flow& flow = group.pipeline.flow;
       flow = flow == Flow::k1f1b ? Flow::kZeroBubble : Flow::k1f1b;
-      return recut(group);
+      return world_.limits().allows(name_of(flow)) && recut(group);
     });
   }
 

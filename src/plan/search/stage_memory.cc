@@ -14,30 +14,49 @@ int64_t held_parameters(const World& world, const StageShape& stage) {
   return held;
 }
 
+// While a layer computes: of the last two of the stage the one that asks for more, those before
+// have what the later ones kept.
+int64_t passing_bytes(const World& world, const StageShape& stage, const CostTable& table) {
+  int64_t most = 0, after = 0;
+  for (int layer = stage.last - 1; layer >= std::max(stage.first, stage.last - 2); --layer) {
+    const bool again = stage.recompute && layer > 0 && layer + 1 < world.num_layers();
+    most = std::max(most, table.transient[layer] + (again ? table.layer_kept[layer] : 0) - after);
+    const std::vector<int64_t>& sums = stage.recompute ? table.kept_again : table.kept;
+    after += sums[layer + 1] - sums[layer];
+  }
+  return most;
+}
+
 }  // namespace
 
-int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch, Flow flow,
+int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch,
                     const StagePlace& place) {
   const int64_t held = held_parameters(world, stage);
   const int degree = stage.tensor_parallel;
   const int64_t weights = (held + degree - 1) / degree * (world.weight_bytes() + kGradientBytes);
   const int holders = std::max(place.num_holders, degree);
   const int64_t optimizer = (held + holders - 1) / holders * world.optimizer_bytes();
-  // Weights that wait keep their microbatch.
-  const int64_t depth = flow == Flow::k1f1b ? place.num_stages - place.index : place.num_stages;
+  // Weights that wait keep their microbatch; orders by ZB-H1 hold no more for it.
+  const int64_t depth = place.num_stages - place.index;
   const int64_t in_flight = std::min(depth, place.num_microbatches);
   const CostTable& table = world.table(stage.pool, microbatch, degree);
-  const int64_t kept = table.kept[stage.last] - table.kept[stage.first];
-  const int64_t input =
-      world.workload().size(stage.first > 0 ? stage.first - 1 : 0).output_bytes * microbatch;
-  const int64_t activations = stage.recompute ? in_flight * input + kept : in_flight * kept;
-  return world.pool(stage.pool).base + weights + optimizer + activations;
+  const std::vector<int64_t>& sums = stage.recompute ? table.kept_again : table.kept;
+  const Workload& workload = world.workload();
+  int64_t kept = sums[stage.last] - sums[stage.first];
+  if (stage.first > 0) kept += workload.size(stage.first - 1).output_bytes * microbatch;
+  int64_t gradient = 0;
+  if (stage.last < world.num_layers()) {
+    gradient = workload.size(stage.last - 1).output_bytes * microbatch;
+  }
+  // Orders are made for all but a twentieth of what is left (plan/schedule/timed_schedule.h).
+  const int64_t activations = in_flight * kept + gradient + passing_bytes(world, stage, table);
+  return world.pool(stage.pool).base + weights + optimizer + activations + activations / 19;
 }
 
-bool stage_fits(const World& world, const StageShape& stage, int microbatch, Flow flow,
+bool stage_fits(const World& world, const StageShape& stage, int microbatch,
                 const StagePlace& place) {
   const Pool& pool = world.pool(stage.pool);
-  if (stage_bytes(world, stage, microbatch, flow, place) > pool.memory) return false;
+  if (stage_bytes(world, stage, microbatch, place) > pool.memory) return false;
   if (pool.host_memory == 0) return true;
   // Half of the host's devices may be of other stages: they count there.
   const int64_t owned = held_parameters(world, stage) / std::max(place.num_holders, 1);
@@ -51,9 +70,9 @@ bool settle_memory(const World& world, int num_pipelines, PipelineGroup& group) 
                            std::max<int64_t>(1, group.num_microbatches()),
                            stage.tensor_parallel * num_pipelines};
     stage.recompute = false;
-    if (stage_fits(world, stage, group.pipeline.microbatch, group.pipeline.flow, place)) continue;
+    if (stage_fits(world, stage, group.pipeline.microbatch, place)) continue;
     stage.recompute = true;
-    if (!stage_fits(world, stage, group.pipeline.microbatch, group.pipeline.flow, place)) {
+    if (!stage_fits(world, stage, group.pipeline.microbatch, place)) {
       return false;
     }
   }

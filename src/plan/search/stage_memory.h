@@ -15,9 +15,9 @@ struct StagePlace {
   int num_holders = 1;  // devices of the island that share the optimizer state of its layers
 };
 
-int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch, Flow flow,
+int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch,
                     const StagePlace& place);
-bool stage_fits(const World& world, const StageShape& stage, int microbatch, Flow flow,
+bool stage_fits(const World& world, const StageShape& stage, int microbatch,
                 const StagePlace& place);
 // Recomputation where a stage does not fit without; false where it does not fit with it either.
 // `num_pipelines` of the island share the optimizer state.

@@ -254,6 +254,7 @@ std::optional<PipelineGroup> finish_group(const World& world, PipelineGroup grou
   const int num_flows = group.pipeline.num_stages() > 1 ? 2 : 1;
   for (int flow = 0; flow < num_flows; ++flow) {
     group.pipeline.flow = flow == 0 ? Flow::k1f1b : Flow::kZeroBubble;
+    if (num_flows > 1 && !world.limits().allows(name_of(group.pipeline.flow))) continue;
     const auto cut = cut_evenly(world, group.pipeline, num_microbatches, holders);
     if (!cut) continue;
     PipelineGroup trial = group;

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "plan/memory/memory.h"
 
 namespace skarv {
 namespace {
@@ -166,6 +167,9 @@ class Folder {
       pool.base = static_cast<int64_t>(measure->second->base_bytes);
       const auto usable = static_cast<int64_t>(measure->second->usable_bytes);
       if (usable > 0) pool.memory = std::min(pool.memory, usable);
+    }
+    if (chip.maker != "cpu" && chip.maker != "toy") {
+      pool.memory -= std::llround(kReserve * static_cast<double>(pool.memory));
     }
     auto print = prints_.find(chip.name);
     if (print == prints_.end()) {
@@ -347,7 +351,7 @@ const CostTable& World::table(int pool, int microbatch, int tensor_parallel) con
     return devices.pace == 1 ? ns : std::llround(static_cast<double>(ns) / devices.pace);
   };
   for (auto* sums : {&slot->forward, &slot->backward_input, &slot->backward_weight, &slot->update,
-                     &slot->kept}) {
+                     &slot->kept, &slot->kept_again}) {
     sums->assign(1, 0);
   }
   for (int layer = 0; layer < num_layers(); ++layer) {
@@ -359,6 +363,12 @@ const CostTable& World::table(int pool, int microbatch, int tensor_parallel) con
     slot->backward_weight.push_back(slot->backward_weight.back() + paced(known.backward_weight_ns));
     slot->update.push_back(slot->update.back() + paced(known.update_ns));
     slot->kept.push_back(slot->kept.back() + known.kept_bytes);
+    // Only what lies between the embedding and the head is computed again (plan/memory).
+    const bool again = layer > 0 && layer + 1 < num_layers();
+    const int64_t output = workload_->size(layer).output_bytes * microbatch;
+    slot->kept_again.push_back(slot->kept_again.back() + (again ? output : known.kept_bytes));
+    slot->layer_kept.push_back(known.kept_bytes);
+    slot->transient.push_back(known.transient_bytes);
   }
   return *slot;
 }

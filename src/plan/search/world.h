@@ -40,7 +40,8 @@ struct Pool {
 // Of one pool at one microbatch and tensor parallelism: sums over layers [0, l).
 struct CostTable {
   std::vector<int64_t> forward, backward_input, backward_weight, update;  // ns, pace divided out
-  std::vector<int64_t> kept;                                              // bytes
+  std::vector<int64_t> kept, kept_again;       // bytes; again: with recomputation
+  std::vector<int64_t> layer_kept, transient;  // bytes, by layer
 };
 
 struct WorldSite {

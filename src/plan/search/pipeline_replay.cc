@@ -1,0 +1,71 @@
+#include "plan/search/pipeline_replay.h"
+
+#include <algorithm>
+
+#include "plan/schedule/order.h"
+#include "plan/search/cuts.h"
+#include "plan/search/pipeline_clock.h"
+#include "plan/search/stage_memory.h"
+
+namespace skarv {
+namespace {
+
+StageTimes times_of(const World& world, const StageShape& stage, int microbatch) {
+  const CostTable& table = world.table(stage.pool, microbatch, stage.tensor_parallel);
+  const auto part = [&](const std::vector<int64_t>& sums) {
+    return sums[stage.last] - sums[stage.first];
+  };
+  StageTimes times{part(table.forward), part(table.backward_input), part(table.backward_weight),
+                   part(table.kept), 0};
+  if (!stage.recompute) return times;
+  times.backward_input_ns += times.forward_ns;
+  int64_t input = 0;
+  if (stage.first > 0) {
+    input = world.workload().size(stage.first - 1).output_bytes * microbatch;
+  }
+  times.freed_by_input = std::min<int64_t>(0, input - times.kept_bytes);
+  times.kept_bytes = input;
+  return times;
+}
+
+}  // namespace
+
+int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t samples,
+                  int num_pipelines) {
+  const PipelineShape& shape = group.pipeline;
+  const int size = static_cast<int>(std::min<int64_t>(shape.microbatch, samples));
+  const int num_stages = shape.num_stages();
+  const int64_t num_microbatches = (samples + size - 1) / size;
+  PipelineTimes times;
+  times.num_microbatches = static_cast<int>(num_microbatches);
+  for (int s = 0; s < num_stages; ++s) {
+    const StageShape& stage = shape.stages[s];
+    times.stages.push_back(times_of(world, stage, size));
+    times.worker_of_stage.push_back(s);
+    const StagePlace place{s, num_stages, 0, stage.tensor_parallel * num_pipelines};
+    const int64_t room = world.pool(stage.pool).memory - stage_bytes(world, stage, size, place);
+    const StageTimes& last = times.stages.back();
+    times.memory_bytes.push_back(
+        std::max(room - room / 20, last.kept_bytes + last.added_by_input()));
+    if (s + 1 == num_stages) break;
+    const LinkCost& link = edge_link(world, group, s);
+    if (!(link.bandwidth > 0)) return INT64_MAX;
+    const int64_t bytes = world.workload().size(stage.last - 1).output_bytes * size;
+    const LaneTimes lane{link.transfer_ns(bytes), link.latency_ns};
+    times.borders.push_back({lane, lane});
+  }
+  const Result<OrderRule> rule = find_order_rule(name_of(shape.flow));
+  if (!rule.ok()) return INT64_MAX;
+  const Result<OrderedPipeline> ordered = order_pipeline(*rule, times);
+  if (!ordered.ok() || !ordered->played.is_valid) return INT64_MAX;
+  int64_t saved = 0;
+  if (const int rest = static_cast<int>(samples % size); rest > 0) {
+    for (const StageShape& stage : shape.stages) {
+      saved =
+          std::max(saved, stage_work_ns(world, stage, size) - stage_work_ns(world, stage, rest));
+    }
+  }
+  return ordered->played.makespan_ns - saved;
+}
+
+}  // namespace skarv

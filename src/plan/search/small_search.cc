@@ -1,0 +1,256 @@
+#include "plan/search/small_search.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "plan/search/cuts.h"
+#include "plan/search/island_time.h"
+#include "plan/search/pipeline_clock.h"
+#include "plan/search/pipeline_replay.h"
+
+namespace skarv {
+namespace {
+
+constexpr int kMostDevices = 6;
+constexpr int64_t kMostSamples = 512;
+constexpr size_t kMostChains = 3000;
+constexpr size_t kKept = 64;
+
+class SmallSearch {
+ public:
+  SmallSearch(const World& world, const IslandQuestion& question)
+      : world_(world), question_(question), supply_(world, question.pools) {
+    for (int pool : question.pools) num_devices_ += world.pool(pool).num_devices();
+  }
+
+  std::vector<IslandShape> run() {
+    std::vector<StageShape> stages;
+    list_chains(stages);
+    std::vector<int> chosen;
+    list_sets(0, chosen);
+    // Once more for the best, with orders played instead of estimated.
+    const std::vector<Set> promising = std::move(best_);
+    best_.clear();
+    is_exact_ = true;
+    for (Chain& chain : chains_) chain.timing.assign(num_devices_ + 1, std::nullopt);
+    for (const Set& set : promising) offer(set.chains);
+    std::vector<IslandShape> result;
+    for (const Set& set : best_) {
+      IslandShape island = shape_of(set.chains);
+      if (!price_shape(world_, island, question_.samples)) continue;
+      island.step_ns = set.ns;
+      result.push_back(std::move(island));
+    }
+    if (static_cast<int>(result.size()) > question_.num_wanted) result.resize(question_.num_wanted);
+    return result;
+  }
+
+ private:
+  // Stages in order, and the fastest way to run them for 1, 2, ... samples when `sharers`
+  // pipelines in all share the optimizer state.
+  struct Timing {
+    std::vector<int64_t> ns;  // by samples - 1; rising
+    std::vector<int> option;  // by samples - 1: into options
+    std::vector<PipelineGroup> options;
+  };
+  struct Chain {
+    std::vector<StageShape> stages;
+    std::vector<std::optional<Timing>> timing;  // by number of sharers
+  };
+  struct Set {
+    int64_t ns = 0;
+    std::vector<int> chains;
+  };
+
+  void list_chains(std::vector<StageShape>& stages) {
+    if (chains_.size() > kMostChains) return;
+    if (!stages.empty()) {
+      chains_.push_back({stages, std::vector<std::optional<Timing>>(num_devices_ + 1)});
+    }
+    if (static_cast<int>(stages.size()) == world_.num_layers()) return;
+    for (int pool : question_.pools) {
+      for (int degree : world_.tensor_parallels(pool)) {
+        PipelineGroup taken;
+        taken.pipeline.stages.push_back({pool, degree});
+        if (supply_.num_groups(pool, degree) < 1 || !supply_.take(taken)) continue;
+        stages.push_back({pool, degree});
+        list_chains(stages);
+        stages.pop_back();
+        supply_.put_back(taken);
+      }
+    }
+  }
+
+  void list_sets(size_t from, std::vector<int>& chosen) {
+    if (!chosen.empty()) offer(chosen);
+    if (static_cast<int64_t>(chosen.size()) >= question_.samples) return;
+    for (size_t c = from; c < chains_.size(); ++c) {
+      PipelineGroup taken;
+      taken.pipeline.stages = chains_[c].stages;
+      if (!supply_.take(taken)) continue;
+      chosen.push_back(static_cast<int>(c));
+      list_sets(c, chosen);
+      chosen.pop_back();
+      supply_.put_back(taken);
+    }
+  }
+
+  void offer(const std::vector<int>& chosen) {
+    int64_t high = 0, low = 0;
+    std::vector<const Timing*> timings;
+    for (int c : chosen) {
+      timings.push_back(&timing_of(chains_[c], static_cast<int>(chosen.size())));
+      if (timings.back()->ns.empty()) return;
+    }
+    const auto fit = [&](int64_t ns) {
+      int64_t total = 0;
+      for (const Timing* timing : timings) {
+        total += std::ranges::upper_bound(timing->ns, ns) - timing->ns.begin();
+      }
+      return total;
+    };
+    for (const Timing* timing : timings) high = std::max(high, timing->ns.back());
+    // Not even without the end of the step among the best: no need to know how long that is.
+    if (best_.size() >= kKept && fit(best_.back().ns) < question_.samples) return;
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      if (fit(middle) >= question_.samples) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    IslandShape island;
+    for (size_t i = 0; i < timings.size(); ++i) {
+      const auto samples = std::ranges::upper_bound(timings[i]->ns, high) - timings[i]->ns.begin();
+      if (samples == 0) return;  // the set without it is offered too
+      island.groups.push_back(timings[i]->options[timings[i]->option[samples - 1]]);
+    }
+    const int64_t end = end_of_step_ns(world_, island);
+    if (end < 0) return;
+    const auto place = std::ranges::upper_bound(best_, high + end, {}, &Set::ns);
+    if (place == best_.end() && best_.size() >= kKept) return;
+    best_.insert(place, {high + end, chosen});
+    if (best_.size() > kKept) best_.pop_back();
+  }
+
+  IslandShape shape_of(const std::vector<int>& chosen) {
+    std::vector<const Timing*> timings;
+    int64_t low = 0, high = 0;
+    for (int c : chosen) {
+      timings.push_back(&timing_of(chains_[c], static_cast<int>(chosen.size())));
+      high = std::max(high, timings.back()->ns.back());
+    }
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      int64_t total = 0;
+      for (const Timing* timing : timings) {
+        total += std::ranges::upper_bound(timing->ns, middle) - timing->ns.begin();
+      }
+      if (total >= question_.samples) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    IslandShape island;
+    for (const Timing* timing : timings) {
+      const auto samples = std::ranges::upper_bound(timing->ns, high) - timing->ns.begin();
+      island.groups.push_back(timing->options[timing->option[samples - 1]]);
+    }
+    return island;
+  }
+
+  const Timing& timing_of(Chain& chain, int num_sharers) {
+    std::optional<Timing>& timing = chain.timing[num_sharers];
+    if (timing) return *timing;
+    timing.emplace();
+    list_options(chain, num_sharers, timing->options);
+    std::vector<PipelineClock> clocks;
+    for (const PipelineGroup& group : timing->options) clocks.emplace_back(world_, group);
+    for (int64_t samples = 1; samples <= question_.samples && !clocks.empty(); ++samples) {
+      int best = 0;
+      int64_t best_ns = INT64_MAX;
+      for (size_t i = 0; i < clocks.size(); ++i) {
+        int64_t ns = clocks[i].time_ns(samples);
+        if (is_exact_ && chain.stages.size() > 1) {
+          ns = replay_ns(world_, timing->options[i], samples, num_sharers);
+        }
+        if (ns >= best_ns) continue;
+        best_ns = ns;
+        best = static_cast<int>(i);
+      }
+      timing->ns.push_back(std::max(best_ns, timing->ns.empty() ? 0 : timing->ns.back()));
+      timing->option.push_back(best);
+    }
+    return *timing;
+  }
+
+  // Those that no other beats in both fill and period.
+  void list_options(const Chain& chain, int num_sharers, std::vector<PipelineGroup>& options) {
+    std::vector<int> holders;
+    for (const StageShape& stage : chain.stages) {
+      holders.push_back(stage.tensor_parallel * num_sharers);
+    }
+    const int num_flows = chain.stages.size() > 1 ? 2 : 1;
+    for (int microbatch : world_.microbatches()) {
+      if (microbatch > question_.samples && microbatch != world_.microbatches().front()) break;
+      for (int flow = 0; flow < num_flows; ++flow) {
+        PipelineGroup group;
+        group.pipeline = {chain.stages, microbatch, flow == 0 ? Flow::k1f1b : Flow::kZeroBubble};
+        if (num_flows > 1 && !world_.limits().allows(name_of(group.pipeline.flow))) continue;
+        const int64_t num_microbatches = (question_.samples + microbatch - 1) / microbatch;
+        const auto even = cut_evenly(world_, group.pipeline, num_microbatches, holders);
+        if (!even) continue;
+        group.pipeline = *even;
+        add_option(group, options);
+        if (chain.stages.size() == 1) continue;
+        int64_t slowest = 0;
+        for (const StageShape& stage : even->stages) {
+          slowest = std::max(slowest, stage_work_ns(world_, stage, microbatch));
+        }
+        for (int percent : {100, 104, 110, 120, 135, 160, 200, 300}) {
+          const auto cut = cut_shortest(world_, group.pipeline, num_microbatches, holders,
+                                        slowest * percent / 100);
+          if (!cut) continue;
+          group.pipeline = *cut;
+          add_option(group, options);
+        }
+      }
+    }
+  }
+
+  void add_option(const PipelineGroup& group, std::vector<PipelineGroup>& options) const {
+    const PipelineClock clock(world_, group);
+    if (!clock.is_possible()) return;
+    for (const PipelineGroup& other : options) {
+      if (other.pipeline == group.pipeline) return;
+      if (other.pipeline.microbatch != group.pipeline.microbatch) continue;
+      const PipelineClock known(world_, other);
+      if (known.fill_ns() <= clock.fill_ns() && known.period_ns() <= clock.period_ns()) return;
+    }
+    options.push_back(group);
+  }
+
+  const World& world_;
+  const IslandQuestion& question_;
+  Supply supply_;
+  int num_devices_ = 0;
+  bool is_exact_ = false;
+  std::vector<Chain> chains_;
+  std::vector<Set> best_;
+};
+
+}  // namespace
+
+bool is_small(const World& world, const IslandQuestion& question) {
+  int num_devices = 0;
+  for (int pool : question.pools) num_devices += world.pool(pool).num_devices();
+  return num_devices <= kMostDevices && question.samples <= kMostSamples;
+}
+
+std::vector<IslandShape> search_small(const World& world, const IslandQuestion& question) {
+  return SmallSearch(world, question).run();
+}
+
+}  // namespace skarv
