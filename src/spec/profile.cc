@@ -59,6 +59,21 @@ LayerTime read_layer(Fields& fields) {
   return time;
 }
 
+void read_point(Fields& fields, LinkMeasure& link) {
+  LinkPoint point;
+  fields.integer("bytes", point.bytes, 1, int64_t{1} << 50);
+  fields.quantity("bandwidth", point.bandwidth, Quantity::kBytesPerSecond);
+  fields.require({"bytes", "bandwidth"});
+  fields.finish();
+  if (!(point.bandwidth > 0 && point.bandwidth < kMost)) {
+    fields.fail("bandwidth", "the bandwidth is 0", "leave the point out or give its rate");
+  }
+  if (!link.points.empty() && point.bytes <= link.points.back().bytes) {
+    fields.fail("bytes", "not more than those of the point before", "points ascend by bytes");
+  }
+  link.points.push_back(point);
+}
+
 }  // namespace
 
 const char* name_of(LayerKind kind) {
@@ -124,10 +139,13 @@ Json to_json(const Profile& profile) {
                        {"pace", device.pace}});
   }
   for (const LinkMeasure& link : profile.links) {
-    links.push_back({{"from", link.from},
-                     {"to", link.to},
-                     {"bandwidth", link.bandwidth},
-                     {"latency", link.latency}});
+    Json& item = links.emplace_back(Json{{"from", link.from},
+                                         {"to", link.to},
+                                         {"bandwidth", link.bandwidth},
+                                         {"latency", link.latency}});
+    for (const LinkPoint& point : link.points) {
+      item["points"].push_back({{"bytes", point.bytes}, {"bandwidth", point.bandwidth}});
+    }
   }
   return {{"model", profile.model},
           {"estimated", profile.estimated},
@@ -159,6 +177,7 @@ Result<Profile> profile_from_json(const Json& json, const std::string& origin) {
     member.text("to", link.to);
     member.quantity("bandwidth", link.bandwidth, Quantity::kBytesPerSecond);
     member.quantity("latency", link.latency, Quantity::kSeconds);
+    for (Fields& item : member.objects("points")) read_point(item, link);
     member.require({"from", "to", "bandwidth"});
     member.finish();
     if (!(link.bandwidth > 0 && link.bandwidth < kMost)) {

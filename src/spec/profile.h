@@ -34,10 +34,17 @@ struct DeviceMeasure {
   double pace = 0;
 };
 
+// A message of `bytes` was measured to pass at `bandwidth` (bytes/s), all its costs included.
+struct LinkPoint {
+  int64_t bytes = 0;
+  double bandwidth = 0;
+};
+
 struct LinkMeasure {
-  std::string from, to;  // sites, hosts or devices
-  double bandwidth = 0;  // bytes/s
-  double latency = 0;    // seconds, one way
+  std::string from, to;           // sites, hosts or devices
+  double bandwidth = 0;           // bytes/s
+  double latency = 0;             // seconds, one way
+  std::vector<LinkPoint> points;  // ascending by bytes; with them `bandwidth` holds beyond the last
 };
 
 struct Profile {

@@ -101,5 +101,19 @@ TEST(LinkCurve, RefusesPointsThatGoBack) {
   EXPECT_NE(faster.status().message().find("2000 bytes"), std::string::npos);
 }
 
+TEST(LinkCurve, ComesFromTheProfile) {
+  DeviceInfo here, there;
+  here.site = "s";
+  there.site = "t";
+  Profile profile;
+  profile.links.push_back({"s", "t", 2e9, 500e-9, {{1000, 0.5e9}, {3000, 1e9}}});
+  const Result<LinkCost> link = link_cost(here, there, {}, profile);
+  ASSERT_TRUE(link.ok()) << link.status();
+  EXPECT_EQ(link->transfer_ns(1000), 1500);
+  EXPECT_EQ(link->transfer_ns(5000), 2500 + 1000);  // beyond the points: the link's bandwidth
+  profile.links[0].points[1].bandwidth = 9e9;
+  EXPECT_EQ(link_cost(here, there, {}, profile).status().origin(), "profile, link s - t");
+}
+
 }  // namespace
 }  // namespace skarv

@@ -14,7 +14,7 @@ Profile example() {
   profile.layers.push_back({"cpu", LayerKind::kBlock, 2, 1, 0.010, 0.011, 0.009, 0.001, 1000});
   profile.layers.push_back({"cpu", LayerKind::kBlock, 6, 1, 0.022, 0.023, 0.021, 0.001, 3000});
   profile.devices.push_back({"north/a/0", "cpu", 4e9, 1e8, 0.7});
-  profile.links.push_back({"north", "south", 12.5e6, 0.05});
+  profile.links.push_back({"north", "south", 12.5e6, 0.05, {{1 << 20, 5e6}, {1 << 24, 12e6}}});
   return profile;
 }
 
@@ -54,6 +54,8 @@ TEST(Profile, BadFilesAreRefusedWithTheirPath) {
   EXPECT_EQ(origin("/layers/1/microbatch", 0), "p.json: layers[1].microbatch");
   EXPECT_EQ(origin("/links/0/bandwidth", 0), "p.json: links[0].bandwidth");
   EXPECT_EQ(origin("/links/0/latency", "fast"), "p.json: links[0].latency");
+  EXPECT_EQ(origin("/links/0/points/1/bytes", 1000), "p.json: links[0].points[1].bytes");
+  EXPECT_EQ(origin("/links/0/points/0/bandwidth", 0), "p.json: links[0].points[0].bandwidth");
   EXPECT_EQ(origin("/devices/0/pase", 1), "p.json: devices[0].pase");
 }
 

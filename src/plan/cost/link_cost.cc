@@ -26,6 +26,15 @@ const LinkMeasure* find_measure(const Profile& profile, const std::string& a,
   return nullptr;
 }
 
+Result<LinkCost> measured_cost(const LinkMeasure& measured) {
+  if (measured.points.empty()) return make(measured.bandwidth, measured.latency);
+  Result<LinkCost> cost =
+      LinkCost::from_points(measured.points, std::llround(measured.latency * 1e9));
+  if (!cost.ok()) return cost.status().at(cat("profile, link ", measured.from, " - ", measured.to));
+  cost->bandwidth = measured.bandwidth;
+  return cost;
+}
+
 const HostGroup* find_host(const Cluster& cluster, const DeviceInfo& device) {
   const Site* site = cluster.find_site(device.site);
   if (site == nullptr) return nullptr;
@@ -111,7 +120,7 @@ Result<LinkCost> link_cost(const DeviceInfo& a, const DeviceInfo& b, const Clust
        {std::pair(a.name, b.name), std::pair(host_a, host_b), std::pair(a.site, b.site)}) {
     if (from == to && from != host_a) continue;  // a site's link to itself says nothing of hosts
     if (const LinkMeasure* measured = find_measure(profile, from, to)) {
-      return make(measured->bandwidth, measured->latency);
+      return measured_cost(*measured);
     }
   }
   if (host_a == host_b) return inside_host(a, b);

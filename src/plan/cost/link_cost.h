@@ -11,12 +11,6 @@
 
 namespace skarv {
 
-// A message of `bytes` was measured to pass at `bandwidth` (bytes/s), all its costs included.
-struct LinkPoint {
-  int64_t bytes = 0;
-  double bandwidth = 0;
-};
-
 // What a message costs on a link: latency + bytes / bandwidth, or by measured points. Copies share
 // the points.
 struct LinkCost {
