@@ -51,7 +51,7 @@ TEST(ZeroBubble, ReachesTheBestKnownForEqualStages) {
       {equal_stages(4, 12, {5, 6, 4}, 0, 10), 193, 195},
       {equal_stages(4, 12, {5, 6, 4}, 0, 14), 183, 195},
       {equal_stages(4, 12, {5478, 5806, 3534}, 200, 32), 178'898, 194'850},
-      {equal_stages(8, 32, {29850, 29767, 18868}, 466, 32), 2'516'614, 2'723'732},
+      {equal_stages(8, 32, {29850, 29767, 18868}, 466, 32), 2'514'067, 2'723'732},
   };
   for (const Known& known : all) {
     for (Objective objective : kBoth) {
@@ -63,11 +63,16 @@ TEST(ZeroBubble, ReachesTheBestKnownForEqualStages) {
   }
 }
 
+// Of memory for 256 microbatches 258.6 would be needed to bridge the round trip: 0.194 % is the
+// bound.
 TEST(ZeroBubble, LongPipelinesHaveNextToNoBubble) {
-  const PipelineTimes times = equal_stages(128, 512, {29850, 29767, 18868}, 466, 1024);
-  const Played played = checked(times, order_zero_bubble(times, {Objective::kLongestStage, 0, 1}));
-  const int64_t work = bounds_of(times).work_ns;
-  EXPECT_LE((played.longest_ns - work) * 10'000, 25 * work);
+  for (const auto& [memory, most_bubble] : {std::pair(512, 0.00195), std::pair(1024, 0.0001)}) {
+    const PipelineTimes times = equal_stages(128, 512, {29850, 29767, 18868}, 466, memory);
+    const Played played =
+        checked(times, order_zero_bubble(times, {Objective::kLongestStage, 0, 1}));
+    const auto work = static_cast<double>(bounds_of(times).work_ns);
+    EXPECT_LE(static_cast<double>(played.longest_ns) - work, most_bubble * work) << memory;
+  }
 }
 
 TEST(ZeroBubble, SmallOnesAreTheBestOfAll) {
