@@ -38,10 +38,9 @@ bench: setup
 	@cmake --preset bench > /dev/null && cmake --build --preset bench -j $(JOBS)
 	@bench/run.sh build/bench
 
-# Free of libtorch: a build folder of its own, a minute.
 bench-accuracy: setup
-	@cmake --preset core > /dev/null && cmake --build --preset core -j $(JOBS) --target skarv-accuracy
-	@build/core/skarv-accuracy
+	@cmake --preset $(PRESET) > /dev/null && cmake --build --preset $(PRESET) -j $(JOBS) --target skarv-accuracy
+	@$(BUILD)/skarv-accuracy
 
 check: setup
 	@git ls-files '*.cc' '*.h' | xargs clang-format-16 --dry-run -Werror

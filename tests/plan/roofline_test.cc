@@ -103,6 +103,20 @@ TEST(Roofline, EstimatesAProfileFromTheCatalog) {
   EXPECT_FALSE(estimate_profile(run, {"h21"}).ok());
 }
 
+TEST(Roofline, MeshesSendToAllNeighboursAtOnce) {
+  skarv::Run run;
+  run.model = Model{32000, 8192, 2, 64, 8, 128, 28672, 4096};
+  run.precision = Precision::kBf16;
+  const Result<Profile> profile = estimate_profile(run, {"mi300x", "h100-sxm"});
+  ASSERT_TRUE(profile.ok());
+  const auto forward = [&](const char* chip, int degree) {
+    return layer_time(*profile, chip, LayerKind::kBlock, 4, degree)->forward;
+  };
+  // 64 GB/s to each of seven neighbours is as much as NVLink's 450 GB/s.
+  EXPECT_LT(forward("mi300x", 8), 0.6 * forward("mi300x", 4));
+  EXPECT_LT(forward("mi300x", 8), 1.7 * forward("h100-sxm", 8));
+}
+
 TEST(Constants, AreBuiltInAndComplete) {
   for (const char* hardware : {"a100", "v100_t4", "estimate"}) {
     EXPECT_TRUE(Constants::built_in().of(hardware).ok()) << hardware;

@@ -24,6 +24,7 @@ constexpr Name kNames[] = {
     {"kernel_us", &HardwareConstants::kernel_us, 0, 1e6},
     {"launch_us", &HardwareConstants::launch_us, 0, 1e6},
     {"collective_us", &HardwareConstants::collective_us, 0, 1e6},
+    {"link_fraction", &HardwareConstants::link_fraction, 0.01, 1},
     {"network_fraction", &HardwareConstants::network_fraction, 0.01, 1},
     {"step_ms", &HardwareConstants::step_ms, 0, 1e6},
 };

@@ -18,6 +18,7 @@ struct HardwareConstants {
   double kernel_us = 0;            // a device's start, ramp and drain for one operation
   double launch_us = 0;            // the host's time to launch one operation
   double collective_us = 0;        // the host's time to launch one collective
+  double link_fraction = 1;        // of the chip's link inside a host, in collectives
   double network_fraction = 1;     // of the NICs' bandwidth, between hosts
   double step_ms = 0;              // of the framework, once an optimizer step
 };

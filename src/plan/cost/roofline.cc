@@ -8,8 +8,15 @@ namespace skarv {
 namespace {
 
 constexpr int kMaxDegree = 8, kMaxMicrobatch = 64;
-constexpr int64_t kHopNs = 2000;    // from one chip of a host to the next, inside a collective
+constexpr int64_t kHopNs = 4000;    // from one chip of a host to the next, inside a collective
 constexpr double kFp32Share = 0.5;  // of the 16-bit rate, where a run computes in fp32 (as TF32)
+
+// Makers without a switch give the rate to each neighbour; a group of all of them sends to all at
+// once.
+double group_bandwidth(const Chip& chip, int degree) {
+  const bool is_mesh = chip.maker == "amd" || chip.name.starts_with("ascend-910b");
+  return chip.link_bandwidth.value * (is_mesh ? std::max(degree - 1, 1) : 1);
+}
 
 LayerTime time_of(const LayerWork& work, const Work& update, const ChipRates& rates,
                   const GroupShape& group) {
@@ -39,7 +46,7 @@ void add_chip(Profile& profile, const Run& run, const Chip& chip,
     if (model.num_heads % degree != 0 || model.num_kv_heads % degree != 0) break;
     GroupShape group;
     group.num_devices = group.devices_per_host = degree;
-    group.inside = LinkCost(chip.link_bandwidth.value, kHopNs);
+    group.inside = LinkCost(group_bandwidth(chip, degree) * constants.link_fraction, kHopNs);
     for (int microbatch = 1; microbatch <= kMaxMicrobatch; microbatch *= 2) {
       const auto add = [&](LayerKind kind, const LayerWork& work, double parameters) {
         LayerTime time = time_of(work, update_work(parameters / degree), rates, group);
