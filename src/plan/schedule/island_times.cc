@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "plan/cost/link_cost.h"
+#include "plan/memory/memory.h"
 #include "plan/schedule/builder.h"
 #include "spec/stage_map.h"
 
@@ -27,7 +28,7 @@ class Timing {
     for (size_t s = 0; s + 1 < pipeline.stages.size(); ++s) {
       SKARV_ASSIGN(times.borders.emplace_back(), border_times(pipeline, static_cast<int>(s)));
     }
-    limit_memory(pipeline, times);
+    SKARV_TRY(limit_memory(pipeline, times));
     return times;
   }
 
@@ -43,7 +44,7 @@ class Timing {
     StageTimes slowest;
     for (const std::string& name : stage.devices) {
       SKARV_ASSIGN(const DeviceInfo* info, device(name));
-      SKARV_ASSIGN(StageTimes times, nominal_times(stage, info->chip.name, samples));
+      SKARV_ASSIGN(const StageTimes times, nominal_times(stage, info->chip.name, samples));
       const double pace = info->pace > 0 ? info->pace : 1;
       const auto paced = [pace](int64_t nominal) {
         return pace == 1 ? nominal : std::llround(static_cast<double>(nominal) / pace);
@@ -53,8 +54,6 @@ class Timing {
           std::max<int64_t>(slowest.backward_input_ns, paced(times.backward_input_ns));
       slowest.backward_weight_ns =
           std::max<int64_t>(slowest.backward_weight_ns, paced(times.backward_weight_ns));
-      slowest.kept_bytes = times.kept_bytes;
-      slowest.freed_by_input = times.freed_by_input;
     }
     return slowest;
   }
@@ -69,16 +68,26 @@ class Timing {
       times.forward_ns += cost.forward_ns;
       times.backward_input_ns += cost.backward_input_ns;
       times.backward_weight_ns += cost.backward_weight_ns;
-      times.kept_bytes += cost.kept_bytes;
     }
-    if (stage.recompute == Recompute::kNone) return times;
-    times.backward_input_ns += times.forward_ns;
-    const int64_t input =
-        stage.first > 0 ? view_.workload.size(stage.first - 1).output_bytes * samples : 0;
-    const int64_t all = std::max(times.kept_bytes, input);
-    times.kept_bytes = input;
-    times.freed_by_input = input - all;
+    if (stage.recompute == Recompute::kFull) times.backward_input_ns += times.forward_ns;
     return times;
+  }
+
+  // As plan/memory counts; the products that wait for the weights' half after a recomputation are
+  // as large as what would have been kept without. Returns what else has to stay free.
+  Result<int64_t> add_memory(const Stage& stage, bool is_first, bool is_last, int samples,
+                             StageTimes& times) const {
+    SKARV_ASSIGN(const DeviceInfo* info, device(stage.devices.front()));
+    Pipeline alone;
+    alone.stages = {stage};
+    SKARV_ASSIGN(const StageBytes bytes, bytes_of_stage(alone, 0, !is_first, !is_last, samples,
+                                                        info->chip.name, view_.workload));
+    alone.stages[0].recompute = Recompute::kNone;
+    SKARV_ASSIGN(const StageBytes whole, bytes_of_stage(alone, 0, !is_first, !is_last, samples,
+                                                        info->chip.name, view_.workload));
+    times.kept_bytes = bytes.kept;
+    times.freed_by_input = std::min<int64_t>(0, bytes.kept - whole.kept);
+    return bytes.gradient + bytes.transient + times.freed_by_input;
   }
 
   Result<BorderTimes> border_times(const Pipeline& pipeline, int border) const {
@@ -101,20 +110,27 @@ class Timing {
     return BorderTimes{slowest, slowest};
   }
 
-  void limit_memory(const Pipeline& pipeline, PipelineTimes& times) const {
+  Status limit_memory(const Pipeline& pipeline, PipelineTimes& times) const {
     const int num_workers = 1 + *std::ranges::max_element(times.worker_of_stage);
     times.memory_bytes.assign(num_workers, kNoMemoryLimit);
+    std::vector<int64_t> spare(num_workers, 0);
     for (int s = 0; s < times.num_stages(); ++s) {
-      int64_t& limit = times.memory_bytes[times.worker_of_stage[s]];
+      const int worker = times.worker_of_stage[s];
+      SKARV_ASSIGN(const int64_t passing,
+                   add_memory(pipeline.stages[s], s == 0, s + 1 == times.num_stages(),
+                              pipeline.microbatch_size(0), times.stages[s]));
+      spare[worker] = std::max(spare[worker], passing);
       for (const std::string& name : pipeline.stages[s].devices) {
         const auto found = activation_bytes_.find(name);
-        if (found != activation_bytes_.end()) limit = std::min(limit, found->second);
+        if (found == activation_bytes_.end()) continue;
+        times.memory_bytes[worker] = std::min(times.memory_bytes[worker], found->second);
       }
     }
     for (int worker = 0; worker < num_workers; ++worker) {
       times.memory_bytes[worker] =
-          std::max(times.memory_bytes[worker], least_memory(times, worker));
+          std::max(times.memory_bytes[worker] - spare[worker], least_memory(times, worker));
     }
+    return {};
   }
 
   const IslandView& view_;

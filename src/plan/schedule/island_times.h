@@ -23,10 +23,11 @@ struct IslandView {
 
 // By pipeline, for whole microbatches (a smaller last one counts as whole): the slowest device of
 // every stage, at its pace; the slowest message of every border; the worker's tightest device.
-// With full recomputation a forward keeps its input, and the backward for inputs adds the rest.
-// `activation_bytes`: what each device has left for activations; absent: no limit. A limit below
-// one microbatch a stage counts as that much, so that every plan has a schedule: whether a plan
-// fits is for plan/memory to say. Error: a gap in the times, a missing link, an unknown device.
+// Memory as plan/memory counts it; with recomputation the backward for inputs adds what it made
+// anew for the weights. `activation_bytes`: what each device has left for activations; absent: no
+// limit. A limit below one microbatch a stage counts as that much, so that every plan has a
+// schedule: whether a plan fits is for plan/memory to say. Error: a gap in the times, a missing
+// link, an unknown device.
 Result<std::vector<PipelineTimes>> island_times(
     const IslandView& view, const std::map<std::string, int64_t>& activation_bytes = {});
 
