@@ -16,15 +16,54 @@ Json to_json(const DeviceMemory& memory) {
 
 std::string percent(double part) { return fixed(100 * part, 1) + " %"; }
 
+// "12 x 17 samples", equal pipelines together.
 std::string shape_of(const Island& island) {
   std::string text;
-  for (const Pipeline& pipeline : island.pipelines) {
-    text += cat(text.empty() ? "" : ", ", pipeline.stages.size(),
-                pipeline.stages.size() == 1 ? " stage x " : " stages x ", pipeline.samples,
-                " samples in microbatches of ", pipeline.microbatch);
+  for (size_t i = 0; i < island.pipelines.size();) {
+    const Pipeline& pipeline = island.pipelines[i];
+    size_t count = 0;
+    for (; i < island.pipelines.size(); ++i, ++count) {
+      const Pipeline& next = island.pipelines[i];
+      if (next.samples != pipeline.samples || next.microbatch != pipeline.microbatch ||
+          next.schedule != pipeline.schedule || next.stages.size() != pipeline.stages.size()) {
+        break;
+      }
+    }
+    text += cat(text.empty() ? "" : ", ", count > 1 ? cat(count, " pipelines of ") : "",
+                pipeline.stages.size(), pipeline.stages.size() == 1 ? " stage x " : " stages x ",
+                pipeline.samples, " samples in microbatches of ", pipeline.microbatch);
     if (pipeline.stages.size() > 1) text += " (" + pipeline.schedule + ")";
   }
   return text;
+}
+
+// Idle devices with one reason are one line.
+std::string idle_lines(const Plan& plan) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
+  for (const IdleDevice& idle : plan.idle) {
+    auto known = std::ranges::find(reasons, idle.reason, [](const auto& one) { return one.first; });
+    if (known == reasons.end()) known = reasons.insert(known, {idle.reason, {}});
+    known->second.push_back(idle.device);
+  }
+  std::string text;
+  for (const auto& [reason, devices] : reasons) {
+    text += cat("\n", devices.front(),
+                devices.size() == 1 ? " stays" : cat(" and ", devices.size() - 1, " more stay"),
+                " idle: ", reason);
+  }
+  return text;
+}
+
+const DeviceReport* fullest(const PlanReport& report) {
+  const DeviceReport* most = nullptr;
+  const auto part = [](const DeviceReport& device) {
+    return static_cast<double>(device.memory.total()) /
+           static_cast<double>(std::max<int64_t>(1, device.memory.limit));
+  };
+  for (const DeviceReport& device : report.devices) {
+    if (most == nullptr || part(device) > part(*most)) most = &device;
+  }
+  return most;
 }
 
 }  // namespace
@@ -46,15 +85,25 @@ Json to_json(const PlanReport& report) {
                        {"memory", to_json(device.memory)},
                        {"busy_seconds", device.busy_seconds},
                        {"utilisation", device.utilisation},
-                       {"alone_tokens_per_second", device.alone_tokens_per_second}});
+                       {"alone_tokens_per_second", device.alone_tokens_per_second},
+                       {"count", device.count}});
   }
   for (const auto& [host, bytes] : report.keeper_bytes) keepers[host] = bytes;
+  Json alternatives = Json::array();
+  for (const AlternativeReport& other : report.alternatives) {
+    alternatives.push_back({{"shape", other.shape}, {"step_seconds", other.step_seconds}});
+  }
   return {{"estimated", report.estimated},
           {"step_seconds", report.step_seconds},
           {"tokens_per_second", report.tokens_per_second},
           {"sum_of_parts", report.sum_of_parts},
           {"efficiency", report.efficiency},
           {"integer_bound", report.integer_bound},
+          {"limited_by", report.limited_by},
+          {"best_single_chip", report.best_single_chip},
+          {"best_single_tokens_per_second", report.best_single_tokens_per_second},
+          {"alternatives", std::move(alternatives)},
+          {"advice", report.advice},
           {"islands", std::move(islands)},
           {"devices", std::move(devices)},
           {"keeper_bytes", std::move(keepers)},
@@ -67,7 +116,8 @@ std::string to_table(const PlanReport& report) {
   for (const DeviceReport& device : report.devices) {
     std::string chip = device.chip;
     if (device.pace > 0) chip += cat(" paced ", device.pace);
-    rows.push_back({device.device, chip, device.island, device.layers, cat(device.samples),
+    rows.push_back({device.count == 1 ? device.device : cat(device.device, " x ", device.count),
+                    chip, device.island, device.layers, cat(device.samples),
                     human_bytes(static_cast<double>(device.memory.total())),
                     human_bytes(static_cast<double>(device.memory.limit)),
                     percent(device.utilisation), fixed(device.alone_tokens_per_second, 1)});
@@ -77,14 +127,32 @@ std::string to_table(const PlanReport& report) {
     text += cat("\n", island.name, ": ", shape_of(*report.plan.find_island(island.name)), "; step ",
                 human_seconds(island.step_seconds));
   }
-  for (const IdleDevice& idle : report.plan.idle) {
-    text += cat("\n", idle.device, " stays idle: ", idle.reason);
-  }
+  text += idle_lines(report.plan);
   text += cat("\npredicted", report.estimated ? " from the catalog, not measured" : "", ": step ",
               human_seconds(report.step_seconds), ", ", fixed(report.tokens_per_second, 1),
               " tokens/s, ", percent(report.efficiency), " of the sum of the parts (",
               fixed(report.sum_of_parts, 1), " tokens/s; whole layers and samples allow ",
               percent(report.integer_bound), ")\n");
+  if (report.best_single_tokens_per_second > 0) {
+    text +=
+        cat("the best plan on ", report.best_single_chip,
+            " alone: ", fixed(report.best_single_tokens_per_second, 1), " tokens/s; this one is ",
+            fixed(report.tokens_per_second / report.best_single_tokens_per_second, 2),
+            " times as fast\n");
+  }
+  if (!report.limited_by.empty()) text += report.limited_by + "\n";
+  if (const DeviceReport* most = fullest(report); most != nullptr) {
+    text +=
+        cat("fullest: ", most->device, ", ", human_bytes(static_cast<double>(most->memory.total())),
+            " of ", human_bytes(static_cast<double>(most->memory.limit)), "\n");
+  }
+  for (const std::string& advice : report.advice) text += advice + "\n";
+  if (!report.alternatives.empty()) text += "next best of another shape:\n";
+  for (const AlternativeReport& other : report.alternatives) {
+    text += cat("  ", human_seconds(other.step_seconds), " (",
+                fixed(100 * (other.step_seconds / report.step_seconds - 1), 1),
+                " % longer): ", other.shape, "\n");
+  }
   return text;
 }
 

@@ -19,11 +19,18 @@ struct DeviceReport {
   double busy_seconds = 0;             // computing, of one step
   double utilisation = 0;              // of the island's step
   double alone_tokens_per_second = 0;  // the whole model and the whole batch on it alone
+  int64_t count = 1;                   // devices that behave like it, itself among them
 };
 
 struct IslandReport {
   std::string name;
   int64_t samples = 0;
+  double step_seconds = 0;
+};
+
+// Another plan that was priced, of another shape.
+struct AlternativeReport {
+  std::string shape;
   double step_seconds = 0;
 };
 
@@ -39,6 +46,11 @@ struct PlanReport {
   std::vector<IslandReport> islands;
   std::vector<DeviceReport> devices;
   std::map<std::string, int64_t> keeper_bytes;  // host memory by host
+  std::string limited_by;                       // where the step of the slowest island goes
+  std::string best_single_chip;  // of plans on one type of chip alone; empty: none fits
+  double best_single_tokens_per_second = 0;
+  std::vector<AlternativeReport> alternatives;  // the next best, at most five
+  std::vector<std::string> advice;              // on the run's settings: never acted on
 };
 
 Json to_json(const PlanReport& report);

@@ -4,12 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "plan/examples.h"
-#include "plan/search/split.h"
 
 namespace skarv {
 namespace {
 
-using testing::ElementsAre;
+
 using testing::HasSubstr;
 
 // The demo's four devices: speeds 0.7, 0.3 and 0.4, 0.2.
@@ -115,7 +114,7 @@ TEST(Planner, LeavesOutWhatWouldOnlySlowTheIsland) {
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_EQ(report->plan.idle.size(), 1);
   EXPECT_EQ(report->plan.idle[0].device, "s/h1/0");
-  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr("too slow"));
+  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr("left out"));
   EXPECT_THAT(to_table(*report), HasSubstr("s/h1/0 stays idle"));
 }
 
@@ -173,34 +172,6 @@ TEST(Memory, IsCountedByWhatASimpleDeviceHolds) {
   plan.islands[0].pipelines[0].stages[0].recompute = Recompute::kFull;
   // Embedding and head keep what they kept, blocks their inputs; one block at a time has the rest.
   EXPECT_EQ(memory_of().activations, 4 * (2 * 1000 + 2 * 512));
-}
-
-TEST(Split, PiecesFinishAsEarlyAsTheyCan) {
-  EXPECT_THAT(split_pieces(10, {1, 1}), ElementsAre(5, 5));
-  EXPECT_THAT(split_pieces(32, {1 / 0.7, 1 / 0.3}),
-              ElementsAre(23, 9));  // 32.9 and 30; 22 and 10 take 33.3
-  EXPECT_THAT(split_pieces(3, {1, 100}), ElementsAre(3, 0));
-  // Against all splits of 17 over three.
-  const std::vector<double> seconds = {1.0, 2.3, 3.7};
-  const auto slowest = [&](int64_t a, int64_t b, int64_t c) {
-    return std::max({a * seconds[0], b * seconds[1], c * seconds[2]});
-  };
-  double best = 1e9;
-  for (int a = 0; a <= 17; ++a) {
-    for (int b = 0; a + b <= 17; ++b) best = std::min(best, slowest(a, b, 17 - a - b));
-  }
-  const std::vector<int64_t> pieces = split_pieces(17, seconds);
-  EXPECT_EQ(pieces[0] + pieces[1] + pieces[2], 17);
-  EXPECT_DOUBLE_EQ(slowest(pieces[0], pieces[1], pieces[2]), best);
-}
-
-TEST(Split, CutsAreTheBestOfAll) {
-  // 12 equal layers on speeds 1 : 0.4 : 0.25: 7, 3, 2 is the best there is.
-  std::vector<std::vector<double>> seconds;
-  for (double speed : {1.0, 0.4, 0.25}) seconds.emplace_back(12, 1 / speed);
-  EXPECT_THAT(cut_layers(seconds), ElementsAre(0, 7, 10, 12));
-  EXPECT_THAT(cut_layers({{1, 1, 9}, {1, 1, 9}}), ElementsAre(0, 2, 3));
-  EXPECT_THAT(cut_layers({{0, 0}, {0, 0}}), ElementsAre(0, 1, 2));
 }
 
 }  // namespace

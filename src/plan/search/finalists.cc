@@ -8,8 +8,11 @@
 namespace skarv {
 namespace {
 
-bool is_better(int64_t overflow, int64_t ns, int64_t other_overflow, int64_t other_ns) {
-  return std::pair(overflow, ns) < std::pair(other_overflow, other_ns);
+// Shapes of an island that are simulated.
+size_t num_judged(int64_t num_devices) {
+  if (num_devices <= 64) return 24;
+  if (num_devices <= 512) return 8;
+  return num_devices <= 2048 ? 4 : 2;
 }
 
 }  // namespace
@@ -21,69 +24,138 @@ std::string island_name(const World& world, const IslandChoice& choice) {
   return join(names, "+");
 }
 
-Result<Finals::Judged> Finals::judge(const IslandShape& shape, const std::string& name) {
-  std::optional<Assembled> assembled = skarv::assemble(world_, shape, name);
-  if (!assembled) {
-    return Status(Code::kResourceExhausted, Scope::kConfig,
-                  "the hosts are too broken up for this shape");
+std::string describe(const World& world, const IslandShape& shape) {
+  std::vector<std::pair<std::string, int>> parts;  // pipelines alike, and how many
+  for (const PipelineGroup& group : shape.groups) {
+    std::string text;
+    const std::vector<StageShape>& stages = group.pipeline.stages;
+    for (size_t s = 0; s < stages.size();) {
+      size_t end = s;
+      while (end < stages.size() && stages[end].pool == stages[s].pool &&
+             stages[end].tensor_parallel == stages[s].tensor_parallel) {
+        ++end;
+      }
+      text += cat(text.empty() ? "" : " | ", end - s, " ", world.pool(stages[s].pool).chip.name);
+      if (stages[s].tensor_parallel > 1) text += cat(" tp", stages[s].tensor_parallel);
+      s = end;
+    }
+    auto known = std::ranges::find(parts, text, &std::pair<std::string, int>::first);
+    if (known == parts.end()) known = parts.insert(known, {text, 0});
+    known->second += group.replicas;
   }
-  Judged by_speed{std::move(*assembled), 0, 0, ""};
-  SKARV_TRY(price(by_speed));
-  if (by_speed.assembled.owner_share.empty()) return by_speed;
-  Judged even = by_speed;
-  even.assembled.owner_share.clear();
-  SKARV_TRY(price(even));
-  return is_better(even.overflow_bytes, even.step_ns, by_speed.overflow_bytes, by_speed.step_ns)
-             ? even
-             : by_speed;
+  std::vector<std::string> texts;
+  for (const auto& [text, count] : parts) texts.push_back(cat(count, " x (", text, ")"));
+  return join(texts, ", ");
 }
 
-Status Finals::price(Judged& judged) {
+std::vector<int64_t> Finals::key_of(const IslandShape& shape) const {
+  std::vector<int64_t> key;
+  for (const PipelineGroup& group : shape.groups) {
+    for (int64_t figure :
+         {int64_t{group.replicas}, group.samples, int64_t{group.pipeline.microbatch},
+          static_cast<int64_t>(group.pipeline.flow), int64_t{group.is_compact}}) {
+      key.push_back(figure);
+    }
+    for (const StageShape& stage : group.pipeline.stages) {
+      const Pool& pool = world_.pool(stage.pool);
+      // Sites by their numbers where an island spans them; a lone site's number says nothing.
+      const int first_site = world_.pool(shape.groups[0].pipeline.stages[0].pool).site;
+      for (int64_t figure :
+           {int64_t{pool.likeness}, int64_t{pool.num_hosts()},
+            int64_t{pool.site == first_site ? -1 : pool.site}, int64_t{stage.tensor_parallel},
+            int64_t{stage.first}, int64_t{stage.last}, int64_t{stage.recompute}}) {
+        key.push_back(figure);
+      }
+    }
+    key.push_back(-2);
+  }
+  return key;
+}
+
+Result<Finals::Verdict> Finals::simulate(const Assembled& assembled, bool is_even) const {
+  static const std::map<std::string, double> kEven;
+  StepSettings settings;
+  settings.keep_spans = false;
   SKARV_ASSIGN(const IslandStep step,
-               simulate_island(judged.assembled.island, judged.assembled.owner_share, step_world_));
-  judged.step_ns = step.trace.step_ns;
-  judged.overflow_bytes = 0;
+               simulate_island(assembled.island, is_even ? kEven : assembled.owner_share,
+                               step_world_, settings));
+  Verdict verdict{step.trace.step_ns, 0, "", is_even, true};
   if (const int rank = step.fullest_overflow(); rank >= 0) {
-    judged.overflow_bytes = step.memory[rank].total() - step.memory[rank].limit;
-    judged.fullest = step.schedule.devices[rank];
+    verdict.overflow_bytes = step.memory[rank].total() - step.memory[rank].limit;
+    verdict.fullest = step.schedule.devices[rank];
   }
-  return {};
+  return verdict;
 }
 
-Result<Finalist> Finals::judge(const WholeShape& whole, int num_shapes) {
+// With even optimizer shares, and with shares by speed if the chips differ: the better.
+Finals::Verdict Finals::verdict(const IslandShape& shape, const std::string& name) {
+  const auto [entry, is_new] = verdicts_.emplace(key_of(shape), Verdict{});
+  Verdict& best = entry->second;
+  if (!is_new) return best;
+  const std::optional<Assembled> assembled = assemble(world_, shape, name);
+  if (!assembled) return best;
+  for (bool is_even : {true, false}) {
+    if (!is_even && assembled->owner_share.empty()) break;
+    const Result<Verdict> one = simulate(*assembled, is_even);
+    if (!one.ok()) continue;
+    if (best.is_possible && std::pair(best.overflow_bytes, best.step_ns) <=
+                                std::pair(one->overflow_bytes, one->step_ns)) {
+      continue;
+    }
+    best = *one;
+  }
+  return best;
+}
+
+Result<Finalist> Finals::judge(const WholeShape& whole) {
   Finalist finalist;
   finalist.shape.left_out = whole.left_out;
+  std::vector<std::vector<std::pair<int64_t, const IslandShape*>>> fitting;  // by island
   for (const IslandChoice& choice : whole.islands) {
     const std::string name = island_name(world_, choice);
-    std::optional<Judged> best;
+    int64_t num_devices = 0;
+    for (int site : choice.sites) num_devices += world_.sites()[site].num_devices;
+    Verdict best;
     const IslandShape* chosen = nullptr;
-    Status failed;
-    int num_judged = 0;
+    fitting.emplace_back();
+    size_t num_possible = 0;
     for (const IslandShape& shape : choice.shapes) {
-      if (best && num_judged >= num_shapes) break;
-      Result<Judged> judged = judge(shape, name);
-      if (!judged.ok()) {
-        failed = judged.status();
+      if (num_possible >= num_judged(num_devices) && best.overflow_bytes == 0) break;
+      const Verdict one = verdict(shape, name);
+      if (!one.is_possible) continue;
+      ++num_possible;
+      if (one.overflow_bytes == 0) fitting.back().emplace_back(one.step_ns, &shape);
+      if (chosen != nullptr && std::pair(best.overflow_bytes, best.step_ns) <=
+                                   std::pair(one.overflow_bytes, one.step_ns)) {
         continue;
       }
-      ++num_judged;
-      if (best && !is_better(judged->overflow_bytes, judged->step_ns, best->overflow_bytes,
-                             best->step_ns)) {
-        continue;
-      }
-      best = std::move(*judged);
+      best = one;
       chosen = &shape;
     }
-    if (!best) return failed;
-    finalist.step_ns = std::max(finalist.step_ns, best->step_ns);
-    if (best->overflow_bytes > finalist.overflow_bytes) {
-      finalist.overflow_bytes = best->overflow_bytes;
-      finalist.fullest = best->fullest;
+    if (chosen == nullptr) {
+      return Status(Code::kResourceExhausted, Scope::kConfig,
+                    cat("the hosts of ", name, " are too broken up for any shape that fits"));
     }
-    finalist.plan.islands.push_back(std::move(best->assembled.island));
-    finalist.plan.owner_share.insert(best->assembled.owner_share.begin(),
-                                     best->assembled.owner_share.end());
-    finalist.shape.islands.push_back({choice.sites, choice.samples, {*chosen}});
+    std::optional<Assembled> assembled = assemble(world_, *chosen, name);
+    if (best.is_even) assembled->owner_share.clear();
+    finalist.step_ns = std::max(finalist.step_ns, best.step_ns);
+    if (best.overflow_bytes > finalist.overflow_bytes) {
+      finalist.overflow_bytes = best.overflow_bytes;
+      // Of an equal island the device has another name.
+      finalist.fullest = best.fullest;
+    }
+    finalist.islands.push_back(std::move(*assembled));
+    IslandChoice& mine = finalist.shape.islands.emplace_back(choice);
+    mine.shapes = {*chosen};
+    mine.shapes.front().step_ns = best.step_ns;
+  }
+  for (size_t i = 0; i < fitting.size(); ++i) {
+    for (const auto& [ns, shape] : fitting[i]) {
+      finalist.others.emplace_back(
+          std::max(finalist.step_ns, ns),
+          (whole.islands.size() == 1 ? "" : island_name(world_, whole.islands[i]) + ": ") +
+              describe(world_, *shape));
+    }
   }
   return finalist;
 }

@@ -1,6 +1,8 @@
 // The last word: shapes become plans, and the simulator says which is fastest and what fits.
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "plan/search/assembly.h"
@@ -11,11 +13,13 @@ namespace skarv {
 
 // A whole plan as simulated.
 struct Finalist {
-  WholeShape shape;  // one shape an island
-  Plan plan;         // without the idle devices and the model
+  WholeShape shape;                // one shape an island, the best first
+  std::vector<Assembled> islands;  // in the same order
   int64_t step_ns = 0;
   int64_t overflow_bytes = 0;  // of the device that exceeds its memory most; 0: it fits
   std::string fullest;         // that device
+  // Whole plans in which one island has another shape and all fits: how they would be described.
+  std::vector<std::pair<int64_t, std::string>> others;
 };
 
 class Finals {
@@ -24,24 +28,31 @@ class Finals {
   Finals(const World& world, const StepWorld& step_world)
       : world_(world), step_world_(step_world) {}
 
-  // For each island of the shape its best by the simulator, of the first `num_shapes`.
-  Result<Finalist> judge(const WholeShape& whole, int num_shapes);
+  // For each island of the shape its best by the simulator, of the first few: fewer of large
+  // islands, which take longer.
+  Result<Finalist> judge(const WholeShape& whole);
 
  private:
-  struct Judged {
-    Assembled assembled;
+  struct Verdict {
     int64_t step_ns = 0, overflow_bytes = 0;
     std::string fullest;
+    bool is_even = false;  // optimizer shares
+    bool is_possible = false;
   };
-  // With even optimizer shares, and with shares by speed if the chips differ: the better.
-  Result<Judged> judge(const IslandShape& shape, const std::string& name);
-  Status price(Judged& judged);
+  Verdict verdict(const IslandShape& shape, const std::string& name);
+  Result<Verdict> simulate(const Assembled& assembled, bool is_even) const;
+  // The same for islands that differ in nothing but names.
+  std::vector<int64_t> key_of(const IslandShape& shape) const;
 
   const World& world_;
   const StepWorld& step_world_;
+  std::map<std::vector<int64_t>, Verdict> verdicts_;
 };
 
 // Island names: the site's, or the sites' joined by a plus.
 std::string island_name(const World& world, const IslandChoice& choice);
+
+// "12 x (8 h20 | 4 a100-sxm-80 tp4), 3 x (2 h20)": replicas of stages in order.
+std::string describe(const World& world, const IslandShape& shape);
 
 }  // namespace skarv

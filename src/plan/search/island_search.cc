@@ -23,7 +23,7 @@ class IslandSearch {
   IslandSearch(const World& world, const IslandQuestion& question)
       : world_(world), question_(question), whole_(world, question.pools) {}
 
-  std::vector<IslandShape> run() {
+  IslandAnswer run() {
     const size_t num_pools = question_.pools.size();
     const Team all = (Team{1} << num_pools) - 1;
     total_speed_ = speed_of(all);
@@ -38,7 +38,7 @@ class IslandSearch {
       options_.clear();
       partition(all, {});
     }
-    if (is_small(world_, question_)) return small_shapes();
+    if (is_small(world_, question_)) return answer(small_shapes());
     std::vector<IslandShape> result = std::move(best_);
     for (size_t i = 0; i < result.size() && i < kPolished; ++i) {
       add_leftovers(result[i]);
@@ -48,10 +48,24 @@ class IslandSearch {
     std::ranges::stable_sort(result, {}, &IslandShape::step_ns);
     result.erase(std::ranges::unique(result, is_equal).begin(), result.end());
     if (static_cast<int>(result.size()) > question_.num_wanted) result.resize(question_.num_wanted);
-    return result;
+    return answer(std::move(result));
   }
 
  private:
+  IslandAnswer answer(std::vector<IslandShape> shapes) {
+    for (const IslandShape& shape : shapes) note_pools(shape);
+    return {std::move(shapes), std::move(step_with_pool_)};
+  }
+
+  void note_pools(const IslandShape& shape) {
+    for (const PipelineGroup& group : shape.groups) {
+      for (const StageShape& stage : group.pipeline.stages) {
+        const auto [entry, is_new] = step_with_pool_.emplace(stage.pool, shape.step_ns);
+        if (!is_new) entry->second = std::min(entry->second, shape.step_ns);
+      }
+    }
+  }
+
   // The complete search knows better than teams; these only help where it gave up.
   std::vector<IslandShape> small_shapes() {
     std::vector<IslandShape> result = search_small(world_, question_);
@@ -186,6 +200,7 @@ class IslandSearch {
   }
 
   void keep(IslandShape island) {
+    note_pools(island);
     const auto place = std::ranges::upper_bound(best_, island.step_ns, {}, &IslandShape::step_ns);
     best_.insert(place, std::move(island));
     if (best_.size() > 2 * static_cast<size_t>(question_.num_wanted)) best_.pop_back();
@@ -239,11 +254,12 @@ class IslandSearch {
   int other_pipelines_ = 0;
   std::map<Team, std::vector<PipelineGroup>> options_;
   std::vector<IslandShape> best_;
+  std::map<int, int64_t> step_with_pool_;
 };
 
 }  // namespace
 
-std::vector<IslandShape> search_island(const World& world, const IslandQuestion& question) {
+IslandAnswer search_island(const World& world, const IslandQuestion& question) {
   return IslandSearch(world, question).run();
 }
 

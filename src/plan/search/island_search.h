@@ -1,6 +1,7 @@
 // The fastest shapes of one island, whatever its pools are.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "plan/search/supply.h"
@@ -13,10 +14,15 @@ struct IslandQuestion {
   int num_wanted = 16;
 };
 
-// Best first, each of another shape; empty if nothing fits in memory. Pools form teams
+struct IslandAnswer {
+  std::vector<IslandShape> shapes;        // best first, each of another shape
+  std::map<int, int64_t> step_with_pool;  // the best step found that uses a pool at all
+};
+
+// No shapes if nothing fits in memory. Pools form teams
 // (plan/search/ team_search.h), one pipeline each or many; teams share the samples; a pool may be
 // left out, and what a team cannot use is offered to smaller ones. Few devices are searched
 // completely (plan/search/small_search.h).
-std::vector<IslandShape> search_island(const World& world, const IslandQuestion& question);
+IslandAnswer search_island(const World& world, const IslandQuestion& question);
 
 }  // namespace skarv

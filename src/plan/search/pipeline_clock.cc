@@ -2,8 +2,13 @@
 
 #include <algorithm>
 
+#include "plan/search/stage_memory.h"
+
 namespace skarv {
 namespace {
+
+// Device to host memory and back where makers or sites meet (plan/simulate/routes.cc).
+constexpr int64_t kHostCopyBytesPerMicrosecond = 24000;
 
 struct StageTime {
   int64_t forward, input, weight;
@@ -46,50 +51,95 @@ const LinkCost& edge_link(const World& world, const PipelineGroup& group, int st
   return link.bandwidth > 0 ? link : world.inside(from.pool, to.pool);
 }
 
+EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, int microbatch) {
+  const StageShape& from = group.pipeline.stages[stage];
+  const StageShape& to = group.pipeline.stages[stage + 1];
+  const LinkCost& link = edge_link(world, group, stage);
+  EdgeTimes times;
+  times.leaves_host = &link == &world.between(from.pool, to.pool);
+  const int64_t bytes = world.workload().size(from.last - 1).output_bytes * microbatch;
+  times.latency_ns = link.latency_ns;
+  if (!times.leaves_host) {
+    times.activation_ns = times.gradient_ns = link.transfer_ns(bytes);
+    return times;
+  }
+  const Pool &sender = world.pool(from.pool), &receiver = world.pool(to.pool);
+  if (sender.chip.maker != receiver.chip.maker || sender.site != receiver.site) {
+    for (const Pool* pool : {&sender, &receiver}) {
+      if (pool->chip.maker != "cpu")
+        times.latency_ns += bytes * 1000 / kHostCopyBytesPerMicrosecond;
+    }
+  }
+  const auto flows = [&](const StageShape& own, const StageShape& other) {
+    const int side_by_side =
+        group.is_compact ? 1 : world.pool(own.pool).per_host / own.tensor_parallel;
+    return std::clamp(side_by_side, 1, group.replicas) * other.tensor_parallel;
+  };
+  times.activation_ns = link.transfer_ns(bytes * flows(from, to));
+  times.gradient_ns = link.transfer_ns(bytes * flows(to, from));
+  return times;
+}
+
 PipelineClock::PipelineClock(const World& world, const PipelineGroup& group)
     : world_(world), group_(group) {
   for (int s = 0; s + 1 < group.pipeline.num_stages(); ++s) {
-    edges_.push_back(&edge_link(world, group, s));
-    if (!(edges_.back()->bandwidth > 0)) is_possible_ = false;
+    if (!(edge_link(world, group, s).bandwidth > 0)) is_possible_ = false;
   }
   if (is_possible_) whole_ = figures(group.pipeline.microbatch);
 }
 
-int64_t PipelineClock::edge_ns(int stage, int microbatch) const {
-  const int layer = group_.pipeline.stages[stage].last - 1;
-  const int64_t bytes = world_.workload().size(layer).output_bytes * microbatch;
-  return edges_[stage]->latency_ns + edges_[stage]->transfer_ns(bytes);
+int64_t PipelineClock::depth(int stage, int microbatch) const {
+  const StageShape& shape = group_.pipeline.stages[stage];
+  const int num_stages = group_.pipeline.num_stages();
+  const int holders = shape.tensor_parallel * group_.replicas;
+  const auto bytes = [&](int64_t in_flight) {
+    return stage_bytes(world_, shape, microbatch, {num_stages - 1, num_stages, in_flight, holders});
+  };
+  // With one in flight at the last place, and with none: the difference is what each takes.
+  const int64_t none = bytes(0), each = std::max<int64_t>(1, bytes(1) - none);
+  return std::max<int64_t>(num_stages - stage, (world_.pool(shape.pool).memory - none) / each);
 }
 
 PipelineClock::Figures PipelineClock::figures(int microbatch) const {
   const std::vector<StageShape>& stages = group_.pipeline.stages;
   const int num_stages = static_cast<int>(stages.size());
+  const bool is_split = group_.pipeline.flow == Flow::kZeroBubble;
   Figures result;
-  if (group_.pipeline.flow == Flow::k1f1b) {
-    int64_t loop = 0;  // from the forward of stage s to the end of its backward
-    for (int s = num_stages - 1; s >= 0; --s) {
-      const int64_t work = time_of_stage(world_, stages[s], microbatch).all();
-      loop += work;
-      if (s + 1 < num_stages) loop += 2 * edge_ns(s, microbatch);
-      result.slowest = std::max(result.slowest, work);
-    }
-    result.period = result.slowest;
-    result.fill = loop;
+  if (num_stages == 1) {
+    result.fill = result.period = result.slowest =
+        time_of_stage(world_, stages[0], microbatch).all();
     return result;
   }
   // Lead: until the stage has its first input. Tail: from its last backward for inputs to the end
   // of the first stage's, less the weights that are done meanwhile.
-  int64_t lead = 0, tail = 0;
+  int64_t lead = 0, tail = 0, total = 0;
+  EdgeTimes before;
+  std::vector<int64_t> own(num_stages);  // of the loop: forward, backward, the way to the next
   for (int s = 0; s < num_stages; ++s) {
     const StageTime time = time_of_stage(world_, stages[s], microbatch);
+    EdgeTimes edge;
+    if (s + 1 < num_stages) edge = edge_times(world_, group_, s, microbatch);
     result.slowest = std::max(result.slowest, time.all());
+    const int64_t sent =
+        (edge.leaves_host ? edge.activation_ns : 0) + (before.leaves_host ? before.gradient_ns : 0);
+    const int64_t received =
+        (edge.leaves_host ? edge.gradient_ns : 0) + (before.leaves_host ? before.activation_ns : 0);
+    result.period = std::max({result.period, time.all(), sent, received});
     result.fill = std::max(result.fill, lead + time.all() + std::max<int64_t>(0, tail));
-    if (s + 1 == num_stages) break;
-    const int64_t edge = edge_ns(s, microbatch);
-    lead += time.forward + edge;
-    tail += time.input + edge - time.weight;
+    total += time.all() + edge.round_trip_ns();
+    own[s] = (is_split ? time.forward + time.input : time.all()) + edge.round_trip_ns();
+    lead += time.forward + edge.activation_ns + edge.latency_ns;
+    tail += time.input + edge.gradient_ns + edge.latency_ns - time.weight;
+    before = edge;
   }
-  result.period = result.slowest;
+  if (!is_split) result.fill = total;
+  int64_t loop = 0;
+  for (int s = num_stages - 1; s >= 0; --s) {
+    loop += own[s];
+    // Memory is looked at only where the usual depth is too small.
+    if (loop / (num_stages - s) <= result.period) continue;
+    result.period = std::max(result.period, loop / depth(s, microbatch));
+  }
   return result;
 }
 

@@ -1,16 +1,34 @@
 // How long one pipeline takes for a number of samples, in closed form: the search asks this
-// millions of times. The simulator has the last word on the finalists.
+// hundreds of thousands of times. The simulator has the last word on the finalists.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "plan/search/shape.h"
 #include "plan/search/world.h"
 
 namespace skarv {
 
-// Fill: the first microbatch through all stages and back. Period: what each further one adds, the
-// slowest stage (orders keep enough microbatches in flight to bridge the messages). Zero-bubble
+// Messages over the border behind a stage, one microbatch. All replicas of the group on a host send
+// at the same time through its network, and every member of a tensor-parallel group sends for
+// itself, so a transfer is that of all of them.
+struct EdgeTimes {
+  int64_t activation_ns = 0, gradient_ns = 0;  // transfer
+  int64_t latency_ns = 0;                      // one way, copies to and from host memory among it
+  bool leaves_host = false;
+
+  int64_t round_trip_ns() const { return activation_ns + gradient_ns + 2 * latency_ns; }
+};
+// REQUIRES: the stages have a link.
+EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, int microbatch);
+// The link between stage and stage + 1 in the placement of assembly.h; bandwidth 0 if there is
+// none.
+const LinkCost& edge_link(const World& world, const PipelineGroup& group, int stage);
+
+// Fill: the first microbatch through all stages and back. Period: what each further one adds: the
+// slowest of the stages' work, of what a stage's host has to send, and of the loops "from a forward
+// to the end of its backward" over the microbatches that memory lets be in flight. Zero-bubble
 // fills the drain with weights. Sources: 1F1B 2006.09503, zero-bubble 2401.10241.
 class PipelineClock {
  public:
@@ -30,19 +48,15 @@ class PipelineClock {
   };
   Figures figures(int microbatch) const;
   const Figures& rest(int samples) const;
-  int64_t edge_ns(int stage, int microbatch) const;
   int64_t time_of(int64_t whole, int rest) const;
+  // Microbatches that a stage may hold.
+  int64_t depth(int stage, int microbatch) const;
 
   const World& world_;
   const PipelineGroup& group_;
-  std::vector<const LinkCost*> edges_;
   bool is_possible_ = true;
   Figures whole_;
   mutable std::vector<Figures> rests_;  // by the samples of a smaller last microbatch; as asked
 };
-
-// The link between stage and stage + 1 in the placement of assembly.h; bandwidth 0 if there is
-// none.
-const LinkCost& edge_link(const World& world, const PipelineGroup& group, int stage);
 
 }  // namespace skarv

@@ -48,11 +48,10 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
     times.memory_bytes.push_back(
         std::max(room - room / 20, last.kept_bytes + last.added_by_input()));
     if (s + 1 == num_stages) break;
-    const LinkCost& link = edge_link(world, group, s);
-    if (!(link.bandwidth > 0)) return INT64_MAX;
-    const int64_t bytes = world.workload().size(stage.last - 1).output_bytes * size;
-    const LaneTimes lane{link.transfer_ns(bytes), link.latency_ns};
-    times.borders.push_back({lane, lane});
+    if (!(edge_link(world, group, s).bandwidth > 0)) return INT64_MAX;
+    const EdgeTimes edge = edge_times(world, group, s, size);
+    times.borders.push_back(
+        {{edge.activation_ns, edge.latency_ns}, {edge.gradient_ns, edge.latency_ns}});
   }
   const Result<OrderRule> rule = find_order_rule(name_of(shape.flow));
   if (!rule.ok()) return INT64_MAX;

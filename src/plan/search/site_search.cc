@@ -60,7 +60,7 @@ class SiteSearch {
     std::vector<int> weak;
     std::vector<std::vector<int>> strong;
     for (int site : sites) {
-      if (shapes_of({site}, fair_share({site})).empty()) {
+      if (shapes_of({site}, fair_share({site})).shapes.empty()) {
         weak.push_back(site);
       } else {
         strong.push_back({site});
@@ -112,11 +112,13 @@ class SiteSearch {
   }
 
   // Islands of equal pools and samples are searched once.
-  std::vector<IslandShape> shapes_of(const std::vector<int>& sites, int64_t samples) {
+  IslandAnswer shapes_of(const std::vector<int>& sites, int64_t samples) {
     IslandQuestion question;
     question.samples = samples;
     for (int site : sites) {
-      for (int pool : world_.sites()[site].pools) question.pools.push_back(pool);
+      for (int pool : world_.sites()[site].pools) {
+        if (world_.pool(pool).num_devices() > 0) question.pools.push_back(pool);
+      }
     }
     std::vector<int64_t> key = {samples};
     if (sites.size() == 1) {
@@ -133,9 +135,14 @@ class SiteSearch {
       Known entry{question.pools, search_island(world_, question)};
       known = known_.emplace(key, std::move(entry)).first;
     }
-    std::vector<IslandShape> shapes = known->second.shapes;
+    IslandAnswer answer = known->second.answer;
     const std::vector<int>& from = known->second.pools;
-    for (IslandShape& shape : shapes) {
+    std::map<int, int64_t> step_with_pool;
+    for (const auto& [pool, ns] : answer.step_with_pool) {
+      step_with_pool[question.pools[std::ranges::find(from, pool) - from.begin()]] = ns;
+    }
+    answer.step_with_pool = std::move(step_with_pool);
+    for (IslandShape& shape : answer.shapes) {
       for (PipelineGroup& group : shape.groups) {
         for (StageShape& stage : group.pipeline.stages) {
           const auto place = std::ranges::find(from, stage.pool) - from.begin();
@@ -143,7 +150,7 @@ class SiteSearch {
         }
       }
     }
-    return shapes;
+    return answer;
   }
 
   // Shares by speed, then by what the shapes found really take.
@@ -158,8 +165,12 @@ class SiteSearch {
       std::vector<double> alive_speeds;
       bool is_complete = true;
       for (size_t i = 0; i < islands.size(); ++i) {
-        IslandChoice choice{islands[i], samples[i], {}};
-        if (samples[i] > 0) choice.shapes = shapes_of(islands[i], samples[i]);
+        IslandChoice choice{islands[i], samples[i], {}, {}};
+        if (samples[i] > 0) {
+          IslandAnswer answer = shapes_of(islands[i], samples[i]);
+          choice.shapes = std::move(answer.shapes);
+          choice.step_with_pool = std::move(answer.step_with_pool);
+        }
         if (choice.shapes.empty()) {
           is_complete = false;
           continue;
@@ -254,7 +265,7 @@ class SiteSearch {
 
   struct Known {
     std::vector<int> pools;
-    std::vector<IslandShape> shapes;
+    IslandAnswer answer;
   };
 
   const World& world_;

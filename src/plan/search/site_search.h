@@ -1,6 +1,7 @@
 // Which sites form islands, and how the global batch is shared among them.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct IslandChoice {
   std::vector<int> sites;
   int64_t samples = 0;
   std::vector<IslandShape> shapes;
+  std::map<int, int64_t> step_with_pool;  // the best step found that uses a pool at all
 
   int64_t step_ns() const { return shapes.front().step_ns; }
 };

@@ -326,8 +326,23 @@ void World::lower_memory(const std::string& device, int64_t bytes) {
   for (Pool& pool : pools_) {
     const auto at = std::ranges::find(pool.host_names, host) - pool.host_names.begin();
     if (at == std::ssize(pool.host_names)) continue;
-    if (std::ranges::find(pool.hosts[at], device) != pool.hosts[at].end()) pool.memory -= bytes;
+    if (std::ranges::find(pool.hosts[at], device) == pool.hosts[at].end()) continue;
+    const int likeness = pool.likeness;
+    for (Pool& other : pools_) {
+      if (other.likeness == likeness) other.memory -= bytes;
+    }
+    return;
   }
+}
+
+World World::restricted_to(const std::string& chip) const {
+  World world = *this;
+  for (Pool& pool : world.pools_) {
+    if (pool.chip.name == chip) continue;
+    world.sites_[pool.site].num_devices -= pool.num_devices();
+    pool.num_barred = std::ssize(pool.hosts);
+  }
+  return world;
 }
 
 void World::forget_memory() {
@@ -339,13 +354,13 @@ void World::forget_memory() {
 
 const CostTable& World::table(int pool, int microbatch, int tensor_parallel) const {
   tables_.resize(pools_.size());
-  std::vector<std::unique_ptr<CostTable>>& known = tables_[pool];
+  std::vector<std::shared_ptr<CostTable>>& known = tables_[pool];
   const size_t index = static_cast<size_t>(microbatch) * (pools_[pool].per_host + 1) +
                        static_cast<size_t>(tensor_parallel);
   if (index >= known.size()) known.resize(index + 1);
-  std::unique_ptr<CostTable>& slot = known[index];
+  std::shared_ptr<CostTable>& slot = known[index];
   if (slot != nullptr) return *slot;
-  slot = std::make_unique<CostTable>();
+  slot = std::make_shared<CostTable>();
   const Pool& devices = pools_[pool];
   const auto paced = [&](int64_t ns) {
     return devices.pace == 1 ? ns : std::llround(static_cast<double>(ns) / devices.pace);

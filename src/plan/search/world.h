@@ -69,7 +69,10 @@ class World {
   // Ascending; 1 is not always among them.
   const std::vector<int>& tensor_parallels(int pool) const { return tensor_parallels_[pool]; }
 
-  // For a device that needs more than was thought: its pool counts as that much smaller.
+  // The same without all other chips.
+  World restricted_to(const std::string& chip) const;
+  // For a device that needs more than was thought: its pool, and those of equal devices, count as
+  // that much smaller.
   void lower_memory(const std::string& device, int64_t bytes);
   void forget_memory();  // no limit any more, of devices or hosts
 
@@ -106,7 +109,7 @@ class World {
   std::vector<LinkCost> inside_, between_;
   std::vector<int64_t> parameters_;
   // By pool, then by microbatch and tensor parallelism.
-  mutable std::vector<std::vector<std::unique_ptr<CostTable>>> tables_;
+  mutable std::vector<std::vector<std::shared_ptr<CostTable>>> tables_;
 };
 
 // Samples a nanosecond of all devices of the pool, none ever idle.

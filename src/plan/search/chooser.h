@@ -1,0 +1,34 @@
+// From the question to the plan: search, finalists, and the reasons why.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "plan/report.h"
+#include "plan/search/finalists.h"
+
+namespace skarv {
+
+struct Question {
+  const StepWorld& step;
+  int64_t global_batch = 0;
+  int min_islands = 1;
+  int64_t tied_parameters = 0;  // held by the last layer too, counted with the first
+  PlannerLimits limits;
+};
+
+struct Chosen {
+  Plan plan;  // its model is the caller's to name
+  std::vector<AlternativeReport> alternatives;
+  std::string best_single_chip;
+  int64_t best_single_ns = 0;
+};
+
+// Errors: kNotFound for a chip without times; kResourceExhausted with the figures of the device
+// that overflows least, or of the host whose keepers do.
+Result<Chosen> choose(const Question& question);
+
+// Keepers live in host memory; a host whose memory the cluster file leaves out is not judged.
+Status check_keepers(const std::map<std::string, int64_t>& bytes_by_host, const HostIndex& hosts);
+
+}  // namespace skarv
