@@ -5,6 +5,7 @@
 
 #include "plan/examples.h"
 #include "plan/schedule/order.h"
+#include "plan/schedule/random_pipeline.h"
 #include "spec/traffic.h"
 
 namespace skarv {
@@ -62,6 +63,37 @@ TEST(Builder, BytesAreThoseOfActivationsGradientsAndWeights) {
     EXPECT_EQ(gathered[rank], 2 * owned[rank]);  // every group has two members
   }
   EXPECT_THAT(sent, testing::ElementsAre(1024, 512));  // two samples, then the last one
+}
+
+// Unequal times, links and memory, with and without shared devices: what the check, the simulator
+// and the workers accept.
+TEST(Builder, SchedulesForUnequalStagesAreValid) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    PipelineTimes times = random_pipeline(seed, 8, 12);
+    const int num_stages = times.num_stages();
+    const int num_workers = seed % 2 == 0 ? num_stages : (num_stages + 1) / 2;
+    Island island{"north", {}};
+    Pipeline& pipeline = island.pipelines.emplace_back();
+    pipeline.samples = times.num_microbatches;
+    for (int s = 0; s < num_stages; ++s) {
+      times.worker_of_stage[s] = s % num_workers;
+      pipeline.stages.push_back({s, s + 1, {cat("d", s % num_workers)}});
+    }
+    times.memory_bytes.assign(num_workers, 0);
+    for (int worker = 0; worker < num_workers; ++worker) {
+      times.memory_bytes[worker] = 2 * least_memory(times, worker);
+    }
+    const skarv::Run run = small_run(pipeline.samples, num_stages - 2);
+    const SlabTable table(run.model, 1);
+    const Ownership ownership = ownership_of(island, Plan{}, table);
+    for (const OrderRule& rule : order_rules()) {
+      pipeline.schedule = rule.name;
+      const Result<Schedule> schedule = build_schedule(island, ownership, table, run, {times});
+      ASSERT_TRUE(schedule.ok()) << schedule.status();
+      const Status status = check_schedule(*schedule, island, ownership);
+      EXPECT_TRUE(status.ok()) << rule.name << ", seed " << seed << ": " << status;
+    }
+  }
 }
 
 TEST(Builder, UnknownScheduleIsRefusedWithItsPlace) {

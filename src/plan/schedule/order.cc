@@ -1,8 +1,5 @@
 #include "plan/schedule/order.h"
 
-#include <algorithm>
-#include <functional>
-
 #include "base/text.h"
 #include "plan/schedule/greedy.h"
 #include "plan/schedule/warm_up.h"
@@ -19,12 +16,12 @@ PipelineTimes with_whole_backwards(PipelineTimes times) {
   return times;
 }
 
-bool holds_all_microbatches(const PipelineTimes& times) {
-  std::vector<int64_t> kept(times.num_workers(), 0);
-  for (int s = 0; s < times.num_stages(); ++s) {
-    kept[times.worker_of_stage[s]] += times.num_microbatches * times.stages[s].kept_bytes;
+bool holds_all_microbatches(PipelineTimes times) {
+  for (StageTimes& stage : times.stages) stage.kept_bytes *= times.num_microbatches;
+  for (int worker = 0; worker < times.num_workers(); ++worker) {
+    if (least_memory(times, worker) > times.memory_bytes[worker]) return false;
   }
-  return std::ranges::equal(kept, times.memory_bytes, std::less_equal<>());
+  return true;
 }
 
 WorkOrder order_whole(const OrderRule& rule, const PipelineTimes& times, Objective objective) {
