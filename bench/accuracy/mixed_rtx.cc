@@ -12,8 +12,6 @@
 namespace skarv::accuracy {
 namespace {
 
-constexpr int64_t kTokens = 2048;
-constexpr int64_t kGradientBytes = 4;  // fp32
 const char* const kZone =
     "us-central1-a";  // the tables' name for the one place all machines are in
 
@@ -49,8 +47,8 @@ Result<std::vector<PlanStage>> stages_of(const Json& plan, int num_layers) {
 
 class Pricer {
  public:
-  Pricer(const Workload& workload, const NetworkTable& network)
-      : workload_(workload), network_(network) {}
+  Pricer(const Workload& workload, const NetworkTable& network, int64_t gradient_bytes)
+      : workload_(workload), network_(network), gradient_bytes_(gradient_bytes) {}
 
   Result<double> price(const std::vector<PlanStage>& stages, int global_batch, int microbatch) {
     const size_t num_replicas = stages.front().replicas.size();
@@ -146,13 +144,20 @@ class Pricer {
     for (int layer = stage.first; layer <= stage.last; ++layer) {
       parameters += workload_.size(layer).parameters;
     }
-    return collective_ns(Collective::kAllReduce, parameters * kGradientBytes / group.num_sharing,
+    return collective_ns(Collective::kAllReduce, parameters * gradient_bytes_ / group.num_sharing,
                          group);
   }
 
   const Workload& workload_;
   const NetworkTable& network_;
+  int64_t gradient_bytes_;
 };
+
+// The tables leave the unit out: OPT-350M is OPT-350 there.
+std::string table_name(std::string model) {
+  if (model.ends_with('M') || model.ends_with('B')) model.pop_back();
+  return model;
+}
 
 }  // namespace
 
@@ -160,13 +165,15 @@ Result<Set> mixed_rtx(const std::filesystem::path& folder) {
   SKARV_ASSIGN(const CsvTable times, CsvTable::read(folder / "layer_profiles.csv"));
   SKARV_ASSIGN(const CsvTable sizes, CsvTable::read(folder / "layer_sizes.csv"));
   SKARV_ASSIGN(const CsvTable links, CsvTable::read(folder / "networks.csv"));
-  SKARV_ASSIGN(const Workload workload, workload_from_tables(times, sizes, "OPT-350", kTokens));
   SKARV_ASSIGN(const NetworkTable network, NetworkTable::from_csv(links));
   const std::string origin = (folder / "mixed_rtx_opt350m.json").string();
   SKARV_ASSIGN(const Json json, read_json(origin));
   Set set{"mixed RTX", {}};
-  Pricer pricer(workload, network);
   try {
+    SKARV_ASSIGN(
+        const Workload workload,
+        workload_from_tables(times, sizes, table_name(json.at("model")), json.at("sequence")));
+    Pricer pricer(workload, network, json.at("precision") == "fp32" ? 4 : 2);
     for (const Json& plan : json.at("plans")) {
       Row row;
       row.label = plan.at("name");

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/random.h"
 #include "plan/tables/layer_tables.h"
 
 namespace skarv {
@@ -63,6 +64,21 @@ TEST(Csv, RefusesFiguresThatAreNone) {
   const Result<int> column = table->column("second");
   ASSERT_FALSE(column.ok());
   EXPECT_NE(message_of(column.status()).find("is it seconds?"), std::string::npos);
+}
+
+TEST(Csv, NoiseIsRefusedOrRead) {
+  const CounterRandom random(7, "csv noise");
+  const std::string letters = "\",\n\r#19.e-tinya\0";
+  for (uint64_t round = 0; round < 2000; ++round) {
+    std::string times = kTimes, sizes = kSizes;
+    for (uint64_t i = 0; i < 4; ++i) {
+      std::string& text = i % 2 == 0 ? times : sizes;
+      const auto word = static_cast<uint64_t>(random.below(round * 8 + 2 * i, text.size()));
+      text[word] = letters[random.below(round * 8 + 2 * i + 1, letters.size())];
+    }
+    const Result<Workload> result = workload(times, sizes);
+    if (!result.ok()) EXPECT_FALSE(result.status().message().empty());
+  }
 }
 
 TEST(LayerTables, AveragesEqualLayersAndHalvesBackwards) {

@@ -50,7 +50,7 @@ Result<Sizes> read_sizes(const CsvTable& table, const std::string& model) {
     Layer entry;
     SKARV_ASSIGN(entry.size.parameters, row.integer(parameters_column));
     SKARV_ASSIGN(entry.size.output_bytes, row.integer(output_column));
-    SKARV_ASSIGN(entry.kept, row.number(memory_column));
+    SKARV_ASSIGN(entry.kept, row.number(memory_column, 0, 1e18));
     if (!by_degree[at_degree].emplace(layer, entry).second) {
       return row.error(cat("layer ", layer, " of ", model, " for the second time"));
     }
