@@ -106,8 +106,11 @@ Result<OrderedPipeline> order_pipeline(const OrderRule& rule, const PipelineTime
   const PipelineTimes played_times = rule.is_split ? times : with_whole_backwards(times);
   const WorkOrder order = rule.is_split ? order_zero_bubble(times, options)
                                         : order_whole(rule, played_times, options.objective);
-  return OrderedPipeline{to_work(order, rule.is_split, times.num_stages()),
-                         Player(played_times).play(order)};
+  const Played played = Player(played_times).play(order);
+  if (!played.is_valid) {
+    return Status(Code::kInternal, Scope::kBug, cat("the order by ", rule.name, " got stuck"));
+  }
+  return OrderedPipeline{to_work(order, rule.is_split, times.num_stages()), played};
 }
 
 }  // namespace skarv

@@ -61,21 +61,22 @@ Played Player::resume(const WorkOrder& order) {
   awaited_.assign(order.size(), -1);
   ready_.clear();
   for (size_t worker = order.size(); worker-- > 0;) ready_.push_back(static_cast<int>(worker));
-  size_t num_finished = 0;
+  size_t num_finished = 0, num_started = 0;
   while (!ready_.empty()) {
     const int worker = ready_.back();
     ready_.pop_back();
     num_finished += advance(worker, order[worker]);
   }
   Played played;
-  played.is_valid = num_finished == order.size();
   for (size_t worker = 0; worker < order.size(); ++worker) {
+    num_started += num_started_[worker];
     if (order[worker].empty()) continue;
     const int64_t span = clock_[worker] - starts_[first_[worker]];
     played.makespan_ns = std::max(played.makespan_ns, clock_[worker]);
     played.longest_ns = std::max(played.longest_ns, span);
     played.total_ns += span;
   }
+  played.is_valid = num_finished == order.size() && num_started == starts_.size();
   return played;
 }
 

@@ -21,7 +21,7 @@ constexpr Part part_of(Token token) { return static_cast<Part>(token % 3); }
 using WorkOrder = std::vector<std::vector<Token>>;
 
 struct Played {
-  bool is_valid = false;  // nobody waits for ever
+  bool is_valid = false;  // all work is there, and nobody waits for ever
   int64_t makespan_ns = 0;
   // Longest stage time: most over the workers of (end of the last work - start of the first).
   int64_t longest_ns = 0;
@@ -35,7 +35,6 @@ class Player {
  public:
   explicit Player(const PipelineTimes& times);
 
-  // REQUIRES: every worker has each of its tokens num_microbatches times.
   Played play(const WorkOrder& order);
 
   // Changing an order step by step: rewind to just before the index-th work of a worker, change
