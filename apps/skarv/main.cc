@@ -92,8 +92,8 @@ int main(int argc, char** argv) {
   // A limit on the size of files is a full disk like any other: an error, not a signal.
   ::signal(SIGXFSZ, SIG_IGN);
   VerbAction action;
-  for (auto* add : {add_data, add_probe, add_plan, add_train, add_coordinator, add_join, add_status,
-                    add_export, add_generate, add_cert}) {
+  for (auto* add : {add_data, add_probe, add_plan, add_simulate, add_train, add_coordinator,
+                    add_join, add_status, add_export, add_generate, add_cert}) {
     add(app, action);
   }
   try {

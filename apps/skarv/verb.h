@@ -32,6 +32,7 @@ void add_cert(CLI::App& app, VerbAction& action);
 void add_data(CLI::App& app, VerbAction& action);
 void add_probe(CLI::App& app, VerbAction& action);
 void add_plan(CLI::App& app, VerbAction& action);
+void add_simulate(CLI::App& app, VerbAction& action);
 void add_train(CLI::App& app, VerbAction& action);
 void add_coordinator(CLI::App& app, VerbAction& action);
 void add_join(CLI::App& app, VerbAction& action);

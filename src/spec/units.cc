@@ -25,8 +25,8 @@ constexpr Unit kRates[] = {
     {"Tbit/s", 125e9}, {"B/s", 1},      {"kB/s", 1e3},        {"MB/s", 1e6},
     {"GB/s", 1e9},     {"TB/s", 1e12},  {"MiB/s", 1048576.0}, {"GiB/s", 1073741824.0},
 };
-constexpr Unit kTimes[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3},
-                           {"s", 1},     {"min", 60},  {"h", 3600}};
+constexpr Unit kTimes[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1},
+                           {"min", 60},  {"h", 3600},  {"d", 86400}};
 constexpr Unit kFractions[] = {{"%", 0.01}};
 
 std::span<const Unit> units_of(Quantity quantity) {

@@ -100,8 +100,13 @@ Result<IslandStep> simulate_island(const Island& island,
                 world.links);
   SKARV_ASSIGN(const Program program, compile(step.schedule, cost, routes, settings));
   SKARV_ASSIGN(step.trace, play(program, routes.wires(), settings));
-  SKARV_ASSIGN(step.memory, memory_of({step.schedule, island, step.fold, step.loads, world.workload,
-                                       world.precision, world.devices, world.links}));
+  const MemoryQuery memory{step.schedule,  island,          step.fold,     step.loads,
+                           world.workload, world.precision, world.devices, world.links};
+  SKARV_ASSIGN(step.memory, memory_of(memory));
+  for (int rank = 0; settings.keep_spans && rank < step.fold.num_ranks(); ++rank) {
+    SKARV_ASSIGN(std::vector<int64_t> bytes, activation_bytes(memory, rank));
+    step.activations.push_back(std::move(bytes));
+  }
   return step;
 }
 

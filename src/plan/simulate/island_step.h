@@ -25,6 +25,8 @@ struct IslandStep {
   std::vector<GroupTimes> groups;
   StepTrace trace;                   // by rank of the fold
   std::vector<DeviceMemory> memory;  // the same; the fullest of those it stands for
+  // Bytes of activations while each action runs, by rank; where spans are kept.
+  std::vector<std::vector<int64_t>> activations;
 
   double step_seconds() const { return static_cast<double>(trace.step_ns) * 1e-9; }
   // The rank of the fold that exceeds its memory by most, or -1.

@@ -41,7 +41,7 @@ class Simulation {
 
   Result<StepTrace> run() {
     for (size_t i = 0; i < ranks_.size(); ++i) {
-      trace_.use[i].start_up_ns = settings_.start_up.step_ns;
+      trace_.use[i].start_up_ns = ranks_[i].begin = settings_.start_up.step_ns;
       events_.push({settings_.start_up.step_ns, 1, static_cast<int>(i), 0});
     }
     while (!events_.empty()) {
@@ -104,8 +104,6 @@ class Simulation {
     if (rank.computing) {
       rank.computing = false;
       done(index);
-    } else {
-      rank.begin = rank.next == 0 ? now_ : rank.begin;
     }
     while (rank.next < ops.size()) {
       const Op& op = ops[rank.next];

@@ -1,0 +1,121 @@
+#include "plan/simulate/plan_step.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plan/examples.h"
+#include "plan/simulate/step_report.h"
+
+namespace skarv {
+namespace {
+
+struct World {
+  skarv::Run run = small_run(8, 4);
+  Cluster cluster = cluster_of({{"n", {0, 0}}, {"s", {0}}});
+  Profile profile = small_profile({1});
+  Plan plan;
+
+  World() {
+    plan.model = digest_of(run.model);
+    plan.islands = {{"n", {{1, 4, "1f1b", {{0, 3, {"n/h0/0"}}, {3, 6, {"n/h1/0"}}}}}},
+                    {"s", {{1, 4, "1f1b", {{0, 6, {"s/h0/0"}}}}}}};
+  }
+  PlanStep step(const PlanSettings& settings = {}) const {
+    return simulate_plan(plan, run, cluster, profile, settings).value();
+  }
+};
+
+TEST(PlanStep, ThePartsOfARankAddUpToTheStep) {
+  PlanSettings settings;
+  settings.step.start_up = {5'000'000, 1'000, 2'000};
+  for (const IslandStep& island : World().step(settings).islands) {
+    for (const RankUse& use : island.trace.use) {
+      EXPECT_EQ(use.start_up_ns + use.compute_ns + use.bubble_ns + use.exposed_ns +
+                    use.collective_ns + use.done_ns,
+                island.trace.step_ns);
+      EXPECT_EQ(use.start_up_ns, 5'000'000);
+    }
+  }
+}
+
+TEST(PlanStep, TokensAreThoseOfTheSlowestIslandAndItsRounds) {
+  const PlanStep step = World().step();
+  EXPECT_EQ(step.names, (std::vector<std::string>{"n", "s"}));
+  EXPECT_EQ(step.round.slowest, "s");
+  EXPECT_NEAR(step.tokens_per_second(), 8 * 16 / step.step_seconds() * step.round.utilisation,
+              1e-6);
+  EXPECT_NEAR(step.goodput.fraction(), 1, 1e-9);
+  EXPECT_EQ(step.overflow(), "");
+}
+
+TEST(PlanStep, JitterIsSeededAndAStragglerIsNamed) {
+  const World world;
+  PlanSettings settings;
+  settings.step.jitter = 0.1;
+  settings.step.seed = 4;
+  const int64_t one = world.step(settings).islands[0].trace.step_ns;
+  EXPECT_EQ(world.step(settings).islands[0].trace.step_ns, one);
+  settings.step.seed = 5;
+  EXPECT_NE(world.step(settings).islands[0].trace.step_ns, one);
+  settings.step.jitter = 0;
+  settings.step.slowdown["n/h1/0"] = 3;
+  const PlanStep slow = world.step(settings);
+  const IslandStep& island = slow.islands[0];
+  EXPECT_EQ(island.schedule.devices[island.trace.use[0].awaited], "n/h1/0");
+  EXPECT_GT(island.trace.step_ns, one);
+}
+
+TEST(PlanStep, WhatDoesNotFitIsNamed) {
+  World world;
+  world.cluster.sites[0].hosts[1].devices[0].memory_bytes = 10'000;
+  EXPECT_THAT(world.step().overflow(), testing::StartsWith("n/h1/0 needs "));
+  world = World();
+  world.cluster.sites[1].hosts[0].memory_bytes = 1000;
+  EXPECT_THAT(world.step().overflow(), testing::StartsWith("the keeper on host s/h0 needs "));
+}
+
+TEST(PlanStep, IsShownAsTableJsonAndTimeLine) {
+  const World world;
+  const PlanStep step = world.step();
+  EXPECT_THAT(to_table(step, world.plan), testing::HasSubstr("n waits for s"));
+  const Json json = to_json(step, world.plan);
+  EXPECT_EQ(json["islands"][0]["devices"].size(), 2u);
+  EXPECT_EQ(json["islands"][0]["devices"][0]["memory"]["fits"], true);
+  EXPECT_EQ(json["islands"][0]["wires"].size(), 4u);  // two NICs, out and in
+  double busy = 0;
+  const Json trace = to_trace(step);
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["ph"] == "X" && event["pid"] == 0 && event["cat"] == "compute") {
+      busy += event["dur"].get<double>();
+    }
+  }
+  EXPECT_NEAR(busy, static_cast<double>(step.islands[0].trace.use[0].compute_ns) * 1e-3, 1e-3);
+}
+
+TEST(PlanStep, NonsenseIsNamedWithItsPlace) {
+  World world;
+  PlanSettings settings;
+  settings.step.slowdown["n/h9/0"] = 2;
+  EXPECT_EQ(simulate_plan(world.plan, world.run, world.cluster, world.profile, settings)
+                .status()
+                .origin(),
+            "slowdown");
+  settings = {};
+  settings.step.jitter = -1;
+  EXPECT_EQ(simulate_plan(world.plan, world.run, world.cluster, world.profile, settings)
+                .status()
+                .origin(),
+            "jitter");
+  settings = {};
+  settings.rates.site_mtbf = -5;
+  EXPECT_EQ(simulate_plan(world.plan, world.run, world.cluster, world.profile, settings)
+                .status()
+                .origin(),
+            "site_mtbf");
+  world.plan.islands[0].pipelines[0].stages[1].first = 2;
+  const Status layers = simulate_plan(world.plan, world.run, world.cluster, world.profile).status();
+  EXPECT_THAT(layers.origin(), testing::StartsWith("islands[0].pipelines[0].stages[1]"));
+}
+
+}  // namespace
+}  // namespace skarv
