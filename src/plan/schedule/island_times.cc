@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "plan/cost/host_copy.h"
 #include "plan/cost/link_cost.h"
 #include "plan/memory/memory.h"
 #include "plan/schedule/builder.h"
@@ -105,7 +106,8 @@ class Timing {
       SKARV_ASSIGN(const DeviceInfo* receiver, device(b));
       SKARV_ASSIGN(const LinkCost link, link_cost(*sender, *receiver, view_.cluster, view_.links));
       slowest.transfer_ns = std::max(slowest.transfer_ns, link.transfer_ns(bytes));
-      slowest.latency_ns = std::max(slowest.latency_ns, link.latency_ns);
+      const int64_t copies = (bytes * host_copy_ns_per_mib(*sender, *receiver)) >> 20;
+      slowest.latency_ns = std::max(slowest.latency_ns, link.latency_ns + copies);
     }
     return BorderTimes{slowest, slowest};
   }

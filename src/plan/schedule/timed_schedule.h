@@ -8,7 +8,7 @@
 
 namespace skarv {
 
-// Effort for a schedule that will be run, in all its pipelines together: some 50 ms.
+// Effort for a schedule that will be run, in all its pipelines together: some 20 ms.
 constexpr int64_t kRunEffort = 2'000'000;
 
 // Planner and agent both call this, so that what was predicted is what runs. Activations may fill

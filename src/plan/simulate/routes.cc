@@ -1,23 +1,12 @@
 #include "plan/simulate/routes.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/text.h"
+#include "plan/cost/host_copy.h"
 #include "spec/stage_map.h"
 
 namespace skarv {
-namespace {
-
-// A copy between device and host memory: PCIe 4.0 x16, about 24 of its 31.5 GB/s.
-constexpr double kHostCopyBandwidth = 24e9;
-
-int64_t copy_ns_per_mib(const DeviceInfo& device) {
-  if (device.chip.maker == "cpu") return 0;
-  return std::llround((1 << 20) * 1e9 / kHostCopyBandwidth);
-}
-
-}  // namespace
 
 Routes::Routes(const Fold& fold, const std::vector<std::string>& devices_of_rank,
                const Cluster& cluster, const DeviceIndex& devices, const HostIndex& hosts,
@@ -50,12 +39,8 @@ Result<const Route*> Routes::find(int from, int to) {
   SKARV_ASSIGN(route.link, link_cost(a, b, cluster_, links_));
   const double own = route.link.bandwidth;
   const std::string host_a = host_name(a), host_b = host_name(b);
-  if (a.chip.maker != b.chip.maker || a.site != b.site) {
-    route.copy_ns_per_mib = copy_ns_per_mib(a) + copy_ns_per_mib(b);
-  }
+  route.copy_ns_per_mib = host_copy_ns_per_mib(a, b);
   if (host_a == host_b) {
-    // Copies through host memory are in the link's bandwidth already.
-    route.copy_ns_per_mib = 0;
     route.wires.push_back({wire(b.name + " in", own, 1), 1});
   } else {
     const auto nic = [&](int rank, const DeviceInfo& device, const char* way) {
