@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "plan/examples.h"
 #include "plan/schedule/builder.h"
 #include "support/random_schedule.h"
@@ -54,6 +55,8 @@ TEST(Simulate, TwoStagesAsPricedByHand) {
   const World world = two_stages();
   const StepTrace trace = world.simulated(world.built());
   EXPECT_EQ(trace.step_ns, 224'048'000);
+  const std::string page = read_file(std::string(SKARV_SOURCE_DIR) + "/docs/cost-model.md").value();
+  EXPECT_THAT(page, testing::HasSubstr(cat("**", trace.step_ns / 1000, " us**")));
   EXPECT_THAT(trace.busy_ns, testing::ElementsAre(67'000'000, 186'000'000));
   EXPECT_EQ((trace.link_bytes.at({0, 1})), 2048);
   EXPECT_EQ((trace.link_bytes.at({1, 0})), 2048);
