@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "plan/tables/profile_tables.h"
 
 namespace skarv {
 
@@ -47,6 +48,13 @@ Result<RunInput> read_run_input(const std::filesystem::path& run_file,
 
 Result<Profile> read_profile_input(const std::filesystem::path& path, const Model& model) {
   constexpr char kMeasure[] = "measure again: skarv probe";
+  const std::string text = path.string();
+  if (const size_t colon = text.rfind(':'); colon != std::string::npos) {
+    const std::filesystem::path folder = text.substr(0, colon);
+    if (std::filesystem::is_directory(folder)) {
+      return profile_from_folder(folder, text.substr(colon + 1), model);
+    }
+  }
   auto profile = read_profile(path);
   if (!profile.ok()) {
     const Status& why = profile.status();

@@ -22,7 +22,8 @@ struct RunInput {
 Result<RunInput> read_run_input(const std::filesystem::path& run_file,
                                 const std::string& data_folder = "");
 
-// The profile of this model. Errors name the file.
+// The profile of this model: a JSON file, or "FOLDER:NAME", the model NAME of the tables in a
+// folder (plan/tables/profile_tables.h). Errors name the file.
 Result<Profile> read_profile_input(const std::filesystem::path& path, const Model& model);
 // A plan that this run and cluster can carry out. Errors name the file and the place in it.
 Result<Plan> read_plan_input(const std::filesystem::path& path, const Run& run,

@@ -159,7 +159,8 @@ void add_simulate(CLI::App& app, VerbAction& action) {
   verb->add_option("--plan", flags->plan, "plan (JSON), also one written by hand")->required();
   verb->add_option("--model", flags->model, "model (JSON): config.json, or Skarv's own form");
   verb->add_option("--profile", flags->profile,
-                   "profile (JSON) of skarv probe; without it the chip catalog's estimate");
+                   "profile (JSON) of skarv probe, or FOLDER:MODEL of tables; without it the "
+                   "chip catalog's estimate");
   verb->add_option("--context", flags->context, "tokens of a sample, with --model")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   verb->add_option("--precision", flags->precision, "fp32 or bf16, with --model")

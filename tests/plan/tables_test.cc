@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "plan/tables/layer_tables.h"
+#include "plan/tables/profile_tables.h"
 
 namespace skarv {
 namespace {
@@ -77,7 +77,7 @@ TEST(Csv, NoiseIsRefusedOrRead) {
       text[word] = letters[random.below(round * 8 + 2 * i + 1, letters.size())];
     }
     const Result<Workload> result = workload(times, sizes);
-    if (!result.ok()) EXPECT_FALSE(result.status().message().empty());
+    EXPECT_TRUE(result.ok() || !result.status().message().empty());
   }
 }
 
@@ -133,6 +133,40 @@ TEST(LayerTables, NamesFileAndLine) {
   const Result<Workload> misspelt = workload(kTimes, kSizes, "tinny");
   ASSERT_FALSE(misspelt.ok());
   EXPECT_NE(message_of(misspelt.status()).find("is it tiny?"), std::string::npos);
+}
+
+TEST(ProfileTables, SumsWhatStandsBehindTheBlocks) {
+  const std::string sizes = std::string(kSizes) + "tiny,1,4,10,0,5\n";  // a norm, then the head
+  const std::string times = std::string(kTimes) + "tiny,a,1,1,4,0.003,0.006,0.01\n";
+  const CsvTable time_table = *CsvTable::parse(times, "times.csv");
+  const CsvTable size_table = *CsvTable::parse(sizes, "sizes.csv");
+  Model model{100, 8, 2, 2, 1, 4, 16, 16};
+  const Result<Profile> profile = profile_from_tables(time_table, size_table, "tiny", model);
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  EXPECT_FALSE(profile->estimated);
+  EXPECT_EQ(profile->model, digest_of(model).hex());
+  EXPECT_DOUBLE_EQ(layer_time(*profile, "a", LayerKind::kBlock, 1, 1)->forward, 0.011);
+  EXPECT_DOUBLE_EQ(layer_time(*profile, "a", LayerKind::kBlock, 4, 1)->forward, 0.042);
+  EXPECT_NEAR(layer_time(*profile, "a", LayerKind::kHead, 1, 1)->backward_weight, 0.005, 1e-12);
+  EXPECT_NEAR(layer_time(*profile, "a", LayerKind::kEmbedding, 1, 1)->forward, 0.001, 1e-12);
+  EXPECT_DOUBLE_EQ(layer_time(*profile, "a", LayerKind::kHead, 1, 1)->activation_bytes, 25);
+  for (const int64_t num_blocks : {1, 3, 9}) {
+    model.num_blocks = num_blocks;
+    const Status status = profile_from_tables(time_table, size_table, "tiny", model).status();
+    EXPECT_NE(message_of(status).find("sizes.csv: tiny"), std::string::npos) << status;
+  }
+}
+
+TEST(ProfileTables, ChipsGetTheirNamesOfTheCatalog) {
+  std::string times = kTimes;
+  for (size_t at = times.find(",a,"); at != std::string::npos; at = times.find(",a,", at)) {
+    times.replace(at, 3, ",V100-16,");
+  }
+  const Result<Profile> profile = profile_from_tables(*CsvTable::parse(times, "times.csv"),
+                                                      *CsvTable::parse(kSizes, "sizes.csv"), "tiny",
+                                                      Model{100, 8, 2, 2, 1, 4, 16, 16});
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  EXPECT_EQ(profile->layers.front().chip, "v100-sxm2-16");
 }
 
 constexpr const char* kNetworks =
