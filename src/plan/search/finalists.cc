@@ -4,9 +4,13 @@
 #include <optional>
 
 #include "base/text.h"
+#include "plan/search/interleave.h"
 
 namespace skarv {
 namespace {
+
+// Actions of a step that is also tried with two stages a device: some 30 ms more.
+constexpr int64_t kMostInterleaved = 20'000;
 
 // Shapes of an island that are simulated.
 size_t num_judged(int64_t num_devices) {
@@ -79,7 +83,8 @@ Result<Finals::Verdict> Finals::simulate(const Assembled& assembled, bool is_eve
   SKARV_ASSIGN(const IslandStep step,
                simulate_island(assembled.island, is_even ? kEven : assembled.owner_share,
                                step_world_, settings));
-  Verdict verdict{step.trace.step_ns, 0, "", is_even, true};
+  Verdict verdict{step.trace.step_ns, 0, "", is_even, true, {}};
+  verdict.num_actions = step.trace.num_actions;
   if (const int rank = step.fullest_overflow(); rank >= 0) {
     verdict.overflow_bytes = step.memory[rank].total() - step.memory[rank].limit;
     verdict.fullest = step.schedule.devices[rank];
@@ -92,19 +97,39 @@ Finals::Verdict Finals::verdict(const IslandShape& shape, const std::string& nam
   const auto [entry, is_new] = verdicts_.emplace(key_of(shape), Verdict{});
   Verdict& best = entry->second;
   if (!is_new) return best;
-  const std::optional<Assembled> assembled = assemble(world_, shape, name);
+  std::optional<Assembled> assembled = assemble(world_, shape, name);
   if (!assembled) return best;
   for (bool is_even : {true, false}) {
     if (!is_even && assembled->owner_share.empty()) break;
     const Result<Verdict> one = simulate(*assembled, is_even);
-    if (!one.ok()) continue;
+    if (!one.ok()) {
+      best.failed = one.status();
+      continue;
+    }
     if (best.is_possible && std::pair(best.overflow_bytes, best.step_ns) <=
                                 std::pair(one->overflow_bytes, one->step_ns)) {
       continue;
     }
     best = *one;
   }
+  if (best.is_possible) try_interleaved(*assembled, best);
   return best;
+}
+
+void Finals::try_interleaved(Assembled& assembled, Verdict& best) const {
+  if (best.num_actions > kMostInterleaved) return;
+  std::optional<Island> island = interleave(assembled.island);
+  if (!island) return;
+  Assembled changed = assembled;
+  changed.island = std::move(*island);
+  Result<Verdict> one = simulate(changed, best.is_even);
+  if (!one.ok() || std::pair(best.overflow_bytes, best.step_ns) <=
+                       std::pair(one->overflow_bytes, one->step_ns)) {
+    return;
+  }
+  one->is_interleaved = true;
+  best = *one;
+  assembled = std::move(changed);
 }
 
 Result<Finalist> Finals::judge(const WholeShape& whole) {
@@ -119,10 +144,14 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
     const IslandShape* chosen = nullptr;
     fitting.emplace_back();
     size_t num_possible = 0;
+    Status failed;
     for (const IslandShape& shape : choice.shapes) {
       if (num_possible >= num_judged(num_devices) && best.overflow_bytes == 0) break;
       const Verdict one = verdict(shape, name);
-      if (!one.is_possible) continue;
+      if (!one.is_possible) {
+        failed = one.failed;
+        continue;
+      }
       ++num_possible;
       if (one.overflow_bytes == 0) fitting.back().emplace_back(one.step_ns, &shape);
       if (chosen != nullptr && std::pair(best.overflow_bytes, best.step_ns) <=
@@ -133,11 +162,13 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
       chosen = &shape;
     }
     if (chosen == nullptr) {
+      if (!failed.ok()) return failed.wrap(cat("island ", name));
       return Status(Code::kResourceExhausted, Scope::kConfig,
                     cat("the hosts of ", name, " are too broken up for any shape that fits"));
     }
     std::optional<Assembled> assembled = assemble(world_, *chosen, name);
     if (best.is_even) assembled->owner_share.clear();
+    if (best.is_interleaved) assembled->island = *interleave(assembled->island);
     finalist.step_ns = std::max(finalist.step_ns, best.step_ns);
     if (best.overflow_bytes > finalist.overflow_bytes) {
       finalist.overflow_bytes = best.overflow_bytes;

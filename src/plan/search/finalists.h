@@ -38,9 +38,14 @@ class Finals {
     std::string fullest;
     bool is_even = false;  // optimizer shares
     bool is_possible = false;
+    bool is_interleaved = false;  // interleave.h
+    int64_t num_actions = 0;      // played
+    Status failed;                // why it is not possible
   };
   Verdict verdict(const IslandShape& shape, const std::string& name);
   Result<Verdict> simulate(const Assembled& assembled, bool is_even) const;
+  // Takes two stages a device where that is faster and fits; steps too long to play twice stay.
+  void try_interleaved(Assembled& assembled, Verdict& best) const;
   // The same for islands that differ in nothing but names.
   std::vector<int64_t> key_of(const IslandShape& shape) const;
 
