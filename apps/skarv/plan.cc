@@ -1,11 +1,17 @@
 // skarv plan: cluster, model and profile become the fastest plan that fits, with its figures.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <set>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "inputs.h"
+#include "plan/cost/roofline.h"
 #include "plan/search/planner.h"
+#include "plan/search/replan.h"
 #include "verb.h"
 
 namespace skarv {
@@ -13,31 +19,79 @@ namespace skarv {
 namespace {
 
 struct PlanFlags {
-  std::string run, cluster, profile, plan, output = "plan.json", data;
-  bool json = false;
+  std::string run, cluster, profile, plan, from, output = "plan.json", data;
+  double budget_seconds = 0;
+  bool json = false, trainable = false;
 };
 
-Status plan(const PlanFlags& flags) {
+constexpr double kQuietSeconds = 2;
+
+// The model of a run whose data is not there yet is enough to plan with.
+Result<Run> read_plan_run(const PlanFlags& flags) {
+  SKARV_ASSIGN(const Run run, read_run(flags.run));
+  if (run.model.vocabulary > 0 && flags.data.empty()) return run;
   SKARV_ASSIGN(const RunInput input, read_run_input(flags.run, flags.data));
+  return input.run;
+}
+
+// Measured, or, without a file, estimated from the catalog.
+Result<Profile> profile_of(const PlanFlags& flags, const Run& run, const Cluster& cluster) {
+  if (!flags.profile.empty()) return read_profile_input(flags.profile, run.model);
+  std::set<std::string> chips;
+  for (const Site& site : cluster.sites) {
+    for (const HostGroup& host : site.hosts) {
+      for (const DeviceGroup& group : host.devices) chips.insert(group.chip);
+    }
+  }
+  return estimate_profile(run, {chips.begin(), chips.end()});
+}
+
+PlannerLimits limits_of(const PlanFlags& flags) {
+  PlannerLimits limits = flags.trainable ? trainer_limits() : PlannerLimits();
+  limits.budget_seconds = flags.budget_seconds;
+  const Time began = Clock::real().now();
+  limits.progress = [began](double done, double best_step_seconds) {
+    if (isatty(STDERR_FILENO) == 0) return;
+    if (to_seconds(Clock::real().now() - began) < kQuietSeconds) return;
+    std::fprintf(stderr, "\rsearching, %.0f %%, best step so far %s   ", 100 * done,
+                 best_step_seconds > 0 ? human_seconds(best_step_seconds).c_str() : "none");
+    if (done >= 1) std::fprintf(stderr, "\n");
+  };
+  return limits;
+}
+
+Status plan(const PlanFlags& flags) {
+  SKARV_ASSIGN(const Run run, read_plan_run(flags));
   SKARV_ASSIGN(const Cluster cluster, read_cluster(flags.cluster));
-  SKARV_ASSIGN(const Profile profile, read_profile_input(flags.profile, input.run.model));
+  SKARV_ASSIGN(const Profile profile, profile_of(flags, run, cluster));
+  const std::string inputs =
+      cat(flags.cluster, flags.profile.empty() ? "" : " with " + flags.profile);
   PlanReport report;
-  if (flags.plan.empty()) {
-    auto made = make_plan(input.run, cluster, profile);
-    if (!made.ok()) return made.status().wrap(cat(flags.cluster, " with ", flags.profile));
+  std::string change;
+  if (!flags.from.empty()) {
+    SKARV_ASSIGN(const Plan running, read_plan(flags.from));
+    auto replanned = replan(running, run, cluster, profile, limits_of(flags));
+    if (!replanned.ok()) return replanned.status().wrap(inputs);
+    report = std::move(replanned->report);
+    change = to_text(*replanned);
+  } else if (flags.plan.empty()) {
+    auto made = make_plan(run, cluster, profile, limits_of(flags));
+    if (!made.ok()) return made.status().wrap(inputs);
     report = std::move(*made);
-    SKARV_TRY(write_file_atomic(flags.output, to_json(report.plan).dump(1) + "\n"));
   } else {
-    SKARV_ASSIGN(const Plan given, read_plan_input(flags.plan, input.run, cluster));
-    auto priced = price_plan(given, input.run, cluster, profile);
-    if (!priced.ok()) return priced.status().wrap(cat(flags.plan, " with ", flags.profile));
+    SKARV_ASSIGN(const Plan given, read_plan_input(flags.plan, run, cluster));
+    auto priced = price_plan(given, run, cluster, profile);
+    if (!priced.ok()) return priced.status().wrap(cat(flags.plan, " with ", inputs));
     report = std::move(*priced);
+  }
+  if (flags.plan.empty()) {
+    SKARV_TRY(write_file_atomic(flags.output, to_json(report.plan).dump(1) + "\n"));
   }
   if (flags.json) {
     std::printf("%s\n", to_json(report).dump(2).c_str());
     return Status();
   }
-  std::printf("%s", to_table(report).c_str());
+  std::printf("%s%s", to_table(report).c_str(), change.c_str());
   if (flags.plan.empty()) std::printf("plan: %s\n", flags.output.c_str());
   return Status();
 }
@@ -49,13 +103,21 @@ void add_plan(CLI::App& app, VerbAction& action) {
   CLI::App* verb = app.add_subcommand("plan", "find the fastest plan that fits, and its figures");
   verb->add_option("run", flags->run, "run file (TOML)")->required();
   verb->add_option("--cluster", flags->cluster, "cluster file (TOML)")->required();
-  verb->add_option("--profile", flags->profile, "profile (JSON) of skarv probe")->required();
-  verb->add_option("--price", flags->plan, "only price this plan (JSON), also one written by hand");
+  verb->add_option(
+      "--profile", flags->profile,
+      "profile (JSON) of skarv probe; without one times are estimated from the catalog");
+  CLI::Option* price =
+      verb->add_option("--price", flags->plan, "only price this plan (JSON), also one by hand");
+  verb->add_option("--from", flags->from,
+                   "the plan (JSON) that runs now: weigh what a change would move against its gain")
+      ->excludes(price);
   verb->add_option("--data", flags->data, "data folder, instead of the run file's");
   verb->add_option("--out", flags->output, "the plan (JSON)")->capture_default_str();
+  verb->add_option("--budget", flags->budget_seconds, "CPU seconds; then the best so far is taken")
+      ->check(CLI::PositiveNumber);
+  verb->add_flag("--trainable", flags->trainable, "only what `skarv train` can run today");
   verb->add_flag("--json", flags->json, "print plan and figures as JSON");
-  verb->footer(
-      "Example: skarv plan run.toml --cluster cluster.toml --profile profile.json --out plan.json");
+  verb->footer("Example: skarv plan run.toml --cluster cluster.toml --out plan.json");
   verb->callback([flags, &action] { action = [flags] { return plan(*flags); }; });
 }
 

@@ -166,12 +166,13 @@ Status train(const TrainFlags& flags) {
   }
   PlanReport predicted;
   if (flags.plan.empty()) {
-    auto made = make_plan(input.run, cluster, job.profile);
+    auto made = make_plan(input.run, cluster, job.profile, trainer_limits());
     if (!made.ok()) return made.status().wrap(cat(flags.cluster, " with ", flags.profile));
     predicted = std::move(*made);
     job.plan = predicted.plan;
   } else {
     SKARV_ASSIGN(job.plan, read_plan_input(flags.plan, input.run, cluster));
+    SKARV_TRY(check_limits(job.plan, trainer_limits()).wrap(flags.plan));
     auto priced = price_plan(job.plan, input.run, cluster, job.profile);
     if (!priced.ok()) return priced.status().wrap(cat(flags.plan, " with ", flags.profile));
     predicted = std::move(*priced);

@@ -1,11 +1,14 @@
 #include "plan/report.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 
 namespace skarv {
 namespace {
+
+constexpr size_t kLongTable = 16;  // rows
 
 Json to_json(const DeviceMemory& memory) {
   return {{"weights", memory.weights},     {"gradients", memory.gradients},
@@ -113,11 +116,24 @@ Json to_json(const PlanReport& report) {
 std::string to_table(const PlanReport& report) {
   std::vector<std::vector<std::string>> rows = {
       {"device", "chip", "island", "layers", "samples", "memory", "of", "busy", "alone tokens/s"}};
+  const bool is_long = report.devices.size() > kLongTable;
+  std::set<std::string> seen;
   for (const DeviceReport& device : report.devices) {
     std::string chip = device.chip;
     if (device.pace > 0) chip += cat(" paced ", device.pace);
-    rows.push_back({device.count == 1 ? device.device : cat(device.device, " x ", device.count),
-                    chip, device.island, device.layers, cat(device.samples),
+    const auto key = [](const DeviceReport& one) {
+      return cat(one.chip, " ", one.pace, " ", one.island, " ", one.layers, " ", one.samples);
+    };
+    int64_t count = device.count;
+    if (is_long) {  // devices that do the same are one row
+      if (!seen.insert(key(device)).second) continue;
+      count = 0;
+      for (const DeviceReport& other : report.devices) {
+        if (key(other) == key(device)) count += other.count;
+      }
+    }
+    rows.push_back({count == 1 ? device.device : cat(device.device, " + ", count - 1), chip,
+                    device.island, device.layers, cat(device.samples),
                     human_bytes(static_cast<double>(device.memory.total())),
                     human_bytes(static_cast<double>(device.memory.limit)),
                     percent(device.utilisation), fixed(device.alone_tokens_per_second, 1)});
@@ -150,7 +166,7 @@ std::string to_table(const PlanReport& report) {
   if (!report.alternatives.empty()) text += "next best of another shape:\n";
   for (const AlternativeReport& other : report.alternatives) {
     text += cat("  ", human_seconds(other.step_seconds), " (",
-                fixed(100 * (other.step_seconds / report.step_seconds - 1), 1),
+                fixed(std::max(0.0, 100 * (other.step_seconds / report.step_seconds - 1)), 1),
                 " % longer): ", other.shape, "\n");
   }
   return text;

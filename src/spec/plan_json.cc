@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <map>
 #include <optional>
 
 #include "base/text.h"
+#include "spec/device_ranges.h"
 #include "spec/document.h"
 #include "spec/plan.h"
 
@@ -12,34 +15,6 @@ constexpr int64_t kMaxDevices = 1 << 20;
 
 const std::vector<std::pair<std::string, Recompute>> kRecomputes = {{"none", Recompute::kNone},
                                                                     {"full", Recompute::kFull}};
-
-// "north/a[0-15]/[0-7]": every range counts up, the last one fastest. False on a range that is not
-// one, or that would be more devices than any plan has.
-bool expand_ranges(const std::string& pattern, std::vector<std::string>& out) {
-  const size_t open = pattern.find('[');
-  if (open == std::string::npos) {
-    out.push_back(pattern);
-    return static_cast<int64_t>(out.size()) <= kMaxDevices;
-  }
-  const size_t dash = pattern.find('-', open), close = pattern.find(']', open);
-  if (dash == std::string::npos || close == std::string::npos || dash > close) return false;
-  const auto number = [&](size_t begin, size_t end) -> int64_t {
-    if (end <= begin || end - begin > 7) return -1;
-    int64_t value = 0;
-    for (size_t i = begin; i < end; ++i) {
-      if (pattern[i] < '0' || pattern[i] > '9') return -1;
-      value = value * 10 + (pattern[i] - '0');
-    }
-    return value;
-  };
-  const int64_t first = number(open + 1, dash), last = number(dash + 1, close);
-  if (first < 0 || last < first || last - first >= kMaxDevices) return false;
-  for (int64_t i = first; i <= last; ++i) {
-    if (!expand_ranges(cat(pattern.substr(0, open), i, pattern.substr(close + 1)), out))
-      return false;
-  }
-  return true;
-}
 
 std::vector<std::string> read_devices(Fields& fields) {
   std::vector<std::string> devices;
@@ -122,19 +97,81 @@ Island read_island(Fields& fields) {
   return island;
 }
 
+std::vector<std::string> expand(Fields& fields, const std::string& key,
+                                const std::string& pattern) {
+  std::vector<std::string> devices;
+  if (expand_ranges(pattern, devices)) return devices;
+  fields.fail(key, cat("\"", pattern, "\" is not a range of devices"),
+              "write \"site/host/0\" or \"site/host[0-3]/[0-7]\"");
+  return {};
+}
+
 void read_rest(Fields& fields, Plan& plan) {
   for (Fields& idle : fields.objects("idle")) {
-    IdleDevice& device = plan.idle.emplace_back();
+    IdleDevice device;
     idle.text("device", device.device);
     idle.text("reason", device.reason);
     idle.require({"device"});
     idle.finish();
-  }
-  if (std::optional<Fields> shares = fields.object("owner_share")) {
-    for (const std::string& device : shares->keys()) {
-      shares->number(device, plan.owner_share[device], 0, 1e18);
+    for (const std::string& name : expand(idle, "device", device.device)) {
+      plan.idle.push_back({name, device.reason});
     }
   }
+  if (std::optional<Fields> shares = fields.object("owner_share")) {
+    for (const std::string& pattern : shares->keys()) {
+      double share = 1;
+      shares->number(pattern, share, 0, 1e18);
+      for (const std::string& device : expand(*shares, pattern, pattern)) {
+        plan.owner_share[device] = share;
+      }
+    }
+  }
+}
+
+// Equal but for devices.
+bool is_replica(const Pipeline& a, const Pipeline& b) {
+  return a.microbatch == b.microbatch && a.samples == b.samples && a.schedule == b.schedule &&
+         std::ranges::equal(a.stages, b.stages, [](const Stage& one, const Stage& other) {
+           return one.first == other.first && one.last == other.last &&
+                  one.tensor_parallel == other.tensor_parallel && one.recompute == other.recompute;
+         });
+}
+
+// Pipelines [first, end), replicas of each other.
+Json json_of(const Island& island, size_t first, size_t end) {
+  const Pipeline& pipeline = island.pipelines[first];
+  Json stages = Json::array();
+  for (size_t s = 0; s < pipeline.stages.size(); ++s) {
+    const Stage& stage = pipeline.stages[s];
+    std::vector<std::string> devices;
+    for (size_t p = first; p < end; ++p) {
+      const std::vector<std::string>& own = island.pipelines[p].stages[s].devices;
+      devices.insert(devices.end(), own.begin(), own.end());
+    }
+    stages.push_back({{"layers", {stage.first, stage.last}},
+                      {"devices", compress_names(devices)},
+                      {"tensor_parallel", stage.tensor_parallel},
+                      {"recompute", stage.recompute == Recompute::kFull ? "full" : "none"}});
+  }
+  Json json = Json::object();
+  if (end > first + 1) json["replicas"] = end - first;
+  json["microbatch"] = pipeline.microbatch;
+  json["samples"] = pipeline.samples;
+  json["schedule"] = pipeline.schedule;
+  json["stages"] = std::move(stages);
+  return json;
+}
+
+Json shares_of(const Plan& plan) {
+  std::map<double, std::vector<std::string>> by_share;
+  for (const auto& [device, share] : plan.owner_share) by_share[share].push_back(device);
+  Json shares = Json::object();
+  for (auto& [share, devices] : by_share) {
+    // Host 2 before host 10, so that ranges are long.
+    std::ranges::stable_sort(devices, {}, &std::string::size);
+    for (const std::string& pattern : compress_names(devices)) shares[pattern] = share;
+  }
+  return shares;
 }
 
 }  // namespace
@@ -143,28 +180,30 @@ Json to_json(const Plan& plan) {
   Json islands = Json::array();
   for (const Island& island : plan.islands) {
     Json pipelines = Json::array();
-    for (const Pipeline& pipeline : island.pipelines) {
-      Json stages = Json::array();
-      for (const Stage& stage : pipeline.stages) {
-        stages.push_back({{"layers", {stage.first, stage.last}},
-                          {"devices", stage.devices},
-                          {"tensor_parallel", stage.tensor_parallel},
-                          {"recompute", stage.recompute == Recompute::kFull ? "full" : "none"}});
+    for (size_t first = 0; first < island.pipelines.size();) {
+      size_t end = first + 1;
+      while (end < island.pipelines.size() &&
+             is_replica(island.pipelines[first], island.pipelines[end])) {
+        ++end;
       }
-      pipelines.push_back({{"microbatch", pipeline.microbatch},
-                           {"samples", pipeline.samples},
-                           {"schedule", pipeline.schedule},
-                           {"stages", std::move(stages)}});
+      pipelines.push_back(json_of(island, first, end));
+      first = end;
     }
     islands.push_back({{"name", island.name}, {"pipelines", std::move(pipelines)}});
   }
   Json json = {{"version", kVersion}, {"model", plan.model.hex()}, {"islands", std::move(islands)}};
   Json& idle = json["idle"] = Json::array();
-  for (const IdleDevice& device : plan.idle) {
-    idle.push_back({{"device", device.device}, {"reason", device.reason}});
+  for (size_t first = 0; first < plan.idle.size();) {
+    std::vector<std::string> names;
+    const std::string& reason = plan.idle[first].reason;
+    for (; first < plan.idle.size() && plan.idle[first].reason == reason; ++first) {
+      names.push_back(plan.idle[first].device);
+    }
+    for (const std::string& pattern : compress_names(names)) {
+      idle.push_back({{"device", pattern}, {"reason", reason}});
+    }
   }
-  Json& shares = json["owner_share"] = Json::object();
-  for (const auto& [device, share] : plan.owner_share) shares[device] = share;
+  json["owner_share"] = shares_of(plan);
   return json;
 }
 

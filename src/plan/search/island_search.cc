@@ -165,7 +165,7 @@ class IslandSearch {
 
   // The best choice of one option for each team; INT64_MAX if there is none.
   int64_t offer(const std::vector<Team>& teams) {
-    if (teams.empty()) return INT64_MAX;
+    if (teams.empty() || (!best_.empty() && world_.is_over_budget())) return INT64_MAX;
     std::vector<const std::vector<PipelineGroup>*> options;
     for (Team team : teams) {
       options.push_back(&options_of(team));
@@ -187,10 +187,15 @@ class IslandSearch {
           std::vector<size_t> trial = choice;
           trial[t] = option;
           IslandShape island = price(trial);
-          if (island.step_ns >= best.step_ns) continue;
-          best = std::move(island);
+          if (island.step_ns == INT64_MAX) continue;
+          if (island.step_ns >= best.step_ns) {
+            keep(std::move(island));
+            continue;
+          }
+          std::swap(best, island);
           choice = trial;
           is_better = true;
+          if (island.step_ns < INT64_MAX) keep(std::move(island));
         }
       }
     }
@@ -202,6 +207,10 @@ class IslandSearch {
   void keep(IslandShape island) {
     note_pools(island);
     const auto place = std::ranges::upper_bound(best_, island.step_ns, {}, &IslandShape::step_ns);
+    const bool is_known = std::any_of(best_.begin(), place, [&](const IslandShape& other) {
+      return other.step_ns == island.step_ns && is_equal(other, island);
+    });
+    if (is_known) return;
     best_.insert(place, std::move(island));
     if (best_.size() > 2 * static_cast<size_t>(question_.num_wanted)) best_.pop_back();
   }

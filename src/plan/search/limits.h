@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "spec/plan.h"
+
 namespace skarv {
 
 struct PlannerLimits {
@@ -26,5 +28,11 @@ struct PlannerLimits {
     return schedules.empty() || std::ranges::find(schedules, schedule) != schedules.end();
   }
 };
+
+// What `skarv train` runs today: an island is one host, its stages one device each.
+PlannerLimits trainer_limits();
+
+// Error: the first stage or island of the plan that is beyond the limits, with its place.
+Status check_limits(const Plan& plan, const PlannerLimits& limits);
 
 }  // namespace skarv

@@ -80,4 +80,8 @@ Result<PlanReport> price_plan(const Plan& plan, const Run& run, const Cluster& c
   return report;
 }
 
+Status check_keeper_memory(const PlanReport& report, const Cluster& cluster) {
+  return check_keepers(report.keeper_bytes, index_hosts(cluster));
+}
+
 }  // namespace skarv

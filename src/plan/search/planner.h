@@ -22,4 +22,7 @@ Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profi
 Result<PlanReport> price_plan(const Plan& plan, const Run& run, const Cluster& cluster,
                               const Profile& profile);
 
+// Whether the keepers of the plan fit in their hosts' memory, where the cluster file gives it.
+Status check_keeper_memory(const PlanReport& report, const Cluster& cluster);
+
 }  // namespace skarv

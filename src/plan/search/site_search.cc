@@ -160,6 +160,7 @@ class SiteSearch {
     for (const std::vector<int>& sites : islands) speeds.push_back(speed_of(sites));
     samples = share(speeds);
     for (int round = 0; round < kSharings; ++round) {
+      if (!found_.empty() && world_.is_over_budget()) return;
       WholeShape whole;
       std::vector<std::vector<int>> alive;
       std::vector<double> alive_speeds;
@@ -260,6 +261,12 @@ class SiteSearch {
     }
     const auto place = std::ranges::upper_bound(found_, whole.step_ns(), {}, &WholeShape::step_ns);
     found_.insert(place, std::move(whole));
+    ++num_kept_;
+    if (world_.limits().progress) {
+      const double expected = kSharings + num_kept_;
+      world_.limits().progress(num_kept_ / expected,
+                               static_cast<double>(found_.front().step_ns()) * 1e-9);
+    }
     if (found_.size() > 8) found_.pop_back();
   }
 
@@ -273,6 +280,7 @@ class SiteSearch {
   const int min_islands_;
   std::map<std::vector<int64_t>, Known> known_;
   std::vector<WholeShape> found_;
+  int num_kept_ = 0;
 };
 
 }  // namespace

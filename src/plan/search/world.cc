@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <set>
 #include <tuple>
 
@@ -343,6 +344,14 @@ World World::restricted_to(const std::string& chip) const {
     pool.num_barred = std::ssize(pool.hosts);
   }
   return world;
+}
+
+double World::cpu_seconds() {
+  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+}
+
+bool World::is_over_budget() const {
+  return limits_.budget_seconds > 0 && cpu_seconds() - started_ > limits_.budget_seconds;
 }
 
 void World::forget_memory() {

@@ -76,6 +76,9 @@ class World {
   void lower_memory(const std::string& device, int64_t bytes);
   void forget_memory();  // no limit any more, of devices or hosts
 
+  // Whether the CPU time that the limits give is used up; what is under way ends soon then.
+  bool is_over_budget() const;
+
   // REQUIRES: a tensor parallelism of the pool.
   const CostTable& table(int pool, int microbatch, int tensor_parallel) const;
 
@@ -93,7 +96,8 @@ class World {
 
  private:
   World(const Workload& workload, const PlannerLimits& limits)
-      : workload_(&workload), limits_(limits) {}
+      : workload_(&workload), limits_(limits), started_(cpu_seconds()) {}
+  static double cpu_seconds();
   Status fold(const Cluster& cluster, const Profile& profile);
   Status add_degrees();
   void keep_fastest_hosts();
@@ -101,6 +105,7 @@ class World {
 
   const Workload* workload_;
   PlannerLimits limits_;
+  double started_ = 0;  // CPU seconds of the process
   int64_t weight_bytes_ = 4, tied_parameters_ = 0;
   std::vector<WorldSite> sites_;
   std::vector<Pool> pools_;
