@@ -68,7 +68,7 @@ void Director::add_samples(const wan::LeaseGranted& lease) {
 bool Director::may_wait(Time now, const std::string& why) {
   waiting_ = why;
   if (!blocked_since_) blocked_since_ = now;
-  return now - *blocked_since_ < settings_.patience;
+  return settings_.overlap_steps == 0 || now - *blocked_since_ < settings_.patience;
 }
 
 bool Director::takes_merged_weights(Time now, handoff::Step& order) {

@@ -34,8 +34,8 @@ struct DirectorSettings {
   int64_t samples_per_step = 0;  // of this island
   int64_t tokens_per_step = 0;   // of these
   int num_workers = 1;
-  // How long a boundary waits for the protocol when it is late; then the island trains on. In time,
-  // every run takes snapshots and merged weights at the same steps.
+  // How long a boundary waits for the protocol when it is late; then the island trains on, unless
+  // nothing may overlap. In time, every run takes snapshots and merged weights at the same steps.
   Duration patience = std::chrono::seconds(5);
 };
 

@@ -49,6 +49,12 @@ MaybeProblem problem_of_exchange(const ExchangeSettings& exchange, int64_t steps
                      per_round, " steps (inner_steps / fragments)"),
                  cat("set overlap_steps to at most ", per_round - 1));
   }
+  if (per_round == 1) {
+    return wrong("exchange.inner_steps",
+                 "a round of one local step has no step to take the merged weights in",
+                 "set exchange.mode = \"gradient\" to merge every step, or at least 2 inner_steps "
+                 "a fragment");
+  }
   if (per_round > steps) {
     return wrong("exchange.inner_steps",
                  cat("a round takes ", per_round, " steps, the run has ", steps),

@@ -125,6 +125,63 @@ TEST(DirectorTest, TheProtocolHearsOfAStepBeforeItsSnapshot) {
   EXPECT_EQ(harness.snapshots.size(), 1u);
 }
 
+TEST(DirectorTest, WithoutOverlapABoundaryIsNeverPassed) {
+  DirectorSettings settings = local_settings();
+  settings.overlap_steps = 0;
+  Harness harness(settings);
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value());
+  harness.now += 10 * settings.patience;  // a step more, and no snapshot could be taken any more
+  EXPECT_FALSE(harness.order().has_value());
+  harness.director.take_snapshot({1, 0, 4});
+  EXPECT_TRUE(harness.run_one().snapshot.has_value());
+}
+
+// An agent dies after any step; what its successor makes of the journal are the very same orders.
+TEST(DirectorTest, ASuccessorGoesOnFromTheJournal) {
+  const auto drive = [](Harness& harness, int64_t step) {
+    // The protocol as it would be without delays: round r is merged while step 4 r runs.
+    const int64_t round = step / 4;
+    if (step == 0) harness.director.take_snapshot({1, 0, 4});
+    if (step % 4 == 1 && round > 0) {
+      harness.director.apply_local(merged(round, round, 4 * round + 1));
+      harness.director.take_snapshot({round + 1, 0, 4 * (round + 1)});
+    }
+    return harness.run_one();
+  };
+  std::vector<Step> whole;
+  Harness reference(local_settings());
+  for (int64_t step = 0; step < 12; ++step) whole.push_back(drive(reference, step));
+  for (int64_t killed = 5; killed < 12; ++killed) {
+    Harness first(local_settings());
+    for (int64_t step = 0; step < killed; ++step) drive(first, step);
+    const auto stable = first.director.stable();
+    ASSERT_TRUE(stable.from_inner);
+    auto journal = wan::LocalJournal::from_json(first.director.journal().to_json(), "test");
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    const wan::LocalState local = journal->state();
+    EXPECT_EQ(local.step, stable.step);
+
+    Harness second(local_settings());
+    second.next_sample = first.next_sample;
+    second.director.start_from(stable.parity, *journal);
+    // The protocol asks again for a snapshot that it has not got.
+    const int64_t next = local.round + 1;
+    if (local.snapshot_round < next) second.director.take_snapshot({next, 0, 4 * next});
+    for (int64_t step = stable.step; step < 12; ++step) {
+      // What the first one knew is in the journal.
+      const Step order = step < killed ? second.run_one() : drive(second, step);
+      const Step& same = whole[static_cast<size_t>(step)];
+      EXPECT_EQ(order.step, same.step);
+      EXPECT_EQ(order.samples, same.samples) << "killed after " << killed << ", step " << step;
+      EXPECT_EQ(order.apply.has_value(), same.apply.has_value()) << step;
+      if (step >= killed) {
+        EXPECT_EQ(order.snapshot.has_value(), same.snapshot.has_value()) << step;
+      }
+    }
+  }
+}
+
 TEST(DirectorTest, PatienceEndsAndTheLimitHolds) {
   Harness harness(local_settings());
   harness.director.set_limit(8);

@@ -14,8 +14,7 @@ namespace {
 
 constexpr auto kLimit = std::chrono::seconds(90);
 
-// One island of two unequal shares, so that no second island's timing decides who gets which
-// samples.
+// One island of two unequal shares.
 class SlowResumeTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -131,6 +130,29 @@ TEST_F(SlowResumeTest, TheSameLayoutIsBitEqualAndAnotherIsClose) {
   ASSERT_EQ(train_whole("moved", "one.json", true), 0) << last_lines(folder_ / "log", 5);
   EXPECT_EQ(read_json(folder_ / "moved" / "north" / "report.json").value()["devices"].size(), 1u);
   EXPECT_NEAR(loss("moved") / loss("whole"), 1, 1e-3);
+}
+
+// Two islands: which samples each trains on, and at which steps it takes merged weights, does not
+// hang on time, so the same holds for them.
+TEST(SlowResumeOfTwoIslandsTest, IsBitEqual) {
+  const RunShape shape{
+      .steps = 100, .inner_steps = 10, .detection_seconds = 30, .round_budget_seconds = 100};
+  SystemRun whole(shape, "whole");
+  whole.start();
+  ASSERT_EQ(whole.wait(kLimit), 0) << whole.last_words();
+
+  SystemRun stopped(shape, "stopped");
+  stopped.start();
+  ASSERT_TRUE(stopped.wait_for([&] { return stopped.steps_done("north") >= 35; }, kLimit));
+  stopped.signal(SIGINT);
+  ASSERT_EQ(stopped.wait(kLimit), 130) << stopped.last_words();
+  stopped.start({"--resume"});
+  ASSERT_EQ(stopped.wait(kLimit), 0) << stopped.last_words();
+
+  const auto weights = [](const SystemRun& run) {
+    return read_file(run.out() / "export" / "model.safetensors").value();
+  };
+  EXPECT_TRUE(weights(stopped) == weights(whole)) << "not a bit may differ";
 }
 
 }  // namespace

@@ -22,8 +22,7 @@
 
 namespace skarv::testing {
 
-// Samples of a step, half of them in each island. Fewer make the last loss a matter of luck: which
-// island trains which samples depends on who asks first.
+// Samples of a step.
 inline constexpr int64_t kGlobalBatch = 64;
 
 struct RunShape {

@@ -64,6 +64,9 @@ void CoordinatorMachine::open_round() {
   if (settings_.last_round > 0 && committed_ >= settings_.last_round) return;
   const std::vector<std::string> mergers = usable_islands();
   if (mergers.empty()) return;
+  // At a start islands are given time to come: a merger that changes loses its residual.
+  const bool all = static_cast<int>(mergers.size()) == view_.size();
+  if (!all && now_ - started_ < settings_.timers.silent) return;
   round_ = std::make_unique<CoordinatorRound>(table_, view_, committed_ + 1);
   first_offer_ = want_reached_ = Time{};
   slow_mergers_.clear();

@@ -166,6 +166,7 @@ IslandMachine::Actions IslandMachine::connected(Time now, const std::string& pee
     send(peer, 0, 0, settings_.handshake.hello(settings_.address));
   } else {
     fetcher_.reconnected(peer);
+    push_again(peer);
     advance();
   }
   return take();

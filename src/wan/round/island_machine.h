@@ -167,6 +167,7 @@ class IslandMachine {
   void consider_snapshot();
   void freeze(int64_t round, int64_t step);
   void push_contribution(int slab);
+  void push_again(const std::string& merger);
   void frozen(const WorkDone& done, const FreezeJob& job);
   void decline(const Status& why);
   void send_offer();

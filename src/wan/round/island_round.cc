@@ -132,6 +132,14 @@ void IslandMachine::push_contribution(int slab) {
   }
 }
 
+// What was under way to it is lost, or went nowhere.
+void IslandMachine::push_again(const std::string& merger) {
+  if (!round_is_open()) return;
+  for (const auto& [slab, bytes] : frozen_) {
+    if (merger_of(slab, view_, open_->message.mergers) == merger) push_contribution(slab);
+  }
+}
+
 // --- merging
 
 void IslandMachine::on(const std::string& from, const Fence& fence, const Contrib& contrib) {
