@@ -171,13 +171,24 @@ TEST_P(ConnectionTest, CloseWakesWhoWaitsHere) {
 
 TEST_P(ConnectionTest, ControlOvertakesQueuedBulk) {
   connect();
-  for (uint32_t i = 0; i < 20; ++i) {
-    ASSERT_TRUE(dialer_->send({i, "", make_body(8 << 20, i)}, Lane::kBulk, soon()).ok());
+  constexpr uint32_t kNumBulk = 20;
+  // The best of some tries: on a busy machine the bulk may be through before this thread has said
+  // its word. A queue that keeps the order never lets it overtake.
+  uint32_t least = kNumBulk;
+  for (int i = 0; i < 5 && least >= 15; ++i) {
+    for (uint32_t n = 0; n < kNumBulk; ++n) {
+      ASSERT_TRUE(dialer_->send({n, "", make_body(8 << 20, n)}, Lane::kBulk, soon()).ok());
+    }
+    ASSERT_TRUE(dialer_->send(make_message(1000), Lane::kControl, soon()).ok());
+    uint32_t num_before = 0;
+    for (uint32_t n = 0; n <= kNumBulk; ++n) {
+      const auto message = accepted_->receive(soon());
+      ASSERT_TRUE(message.ok()) << message.status();
+      if (message->type == 1000) num_before = n;
+    }
+    least = std::min(least, num_before);
   }
-  ASSERT_TRUE(dialer_->send(make_message(1000), Lane::kControl, soon()).ok());
-  uint32_t num_before = 0;
-  while (accepted_->receive(soon())->type != 1000) ++num_before;
-  EXPECT_LT(num_before, 15u) << "of 20 bulk messages that were sent before";
+  EXPECT_LT(least, 15u) << "of 20 bulk messages that were sent before";
 }
 
 TEST_P(ConnectionTest, ManySendersAtOnceLoseNothing) {
