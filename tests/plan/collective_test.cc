@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "plan/tables/csv.h"
+
 namespace skarv {
 namespace {
 
@@ -41,7 +45,7 @@ TEST(Collective, RingWinsWhenBytesCount) {
 }
 
 TEST(Collective, HierarchyMovesLessBetweenHosts) {
-  // 2 hosts of 4, 800 bytes. Flat ring: 14 * 100 + 1400 * 10 = 15400. Tree: 2 * 2 * 10 + 2 * 100 +
+  // 2 hosts of 4, 800 bytes. Flat ring: 14 * 100 + 1400 * 10 = 15400. Tree: 6 * 10 + 2 * 100 +
   // 1600 * 10. Hierarchy: inside 6 * 10 + 1200, between 2 * 100 + 4 rails * 200 * 10.
   EXPECT_EQ(collective_ns(Collective::kAllReduce, 800, group(8, 4)), 60 + 1200 + 200 + 8000);
   // Half of it: 3 * 10 + 600, 100 + 4 * 100 * 10.
@@ -72,6 +76,32 @@ TEST(Collective, MoreBytesNeverTakeLess) {
       }
     }
   }
+}
+
+// One link of 228 GB/s, 3 us a hop and 35 us to start, for all group sizes and 1 MB to 1 GB.
+TEST(Collective, MeetsMeasuredAllReducesOfOneHost) {
+  const Result<CsvTable> table =
+      CsvTable::read(SKARV_SOURCE_DIR "/bench/validation/allreduce_in_node.csv");
+  ASSERT_TRUE(table.ok()) << table.status();
+  double sum = 0, worst = 0;
+  int count = 0;
+  for (int i = 0; i < table->num_rows(); ++i) {
+    const CsvRow row = table->row(i);
+    if (row.text(*table->column("chip")) != "a100") continue;
+    const auto devices = static_cast<int>(*row.integer(*table->column("devices")));
+    GroupShape shape = group(devices, devices);
+    shape.inside = LinkCost(228e9, 3000);
+    shape.start_ns = 35'000;
+    const auto ns = static_cast<double>(
+        collective_ns(Collective::kAllReduce, *row.integer(*table->column("bytes")), shape));
+    const double error = std::abs(ns / *row.number(*table->column("nanoseconds")) - 1);
+    sum += error;
+    worst = std::max(worst, error);
+    ++count;
+  }
+  EXPECT_EQ(count, 60);
+  EXPECT_LT(sum / count, 0.1);
+  EXPECT_LT(worst, 0.25);
 }
 
 TEST(LinkCurve, StraightLineRoundsUp) {

@@ -42,7 +42,7 @@ int64_t tree_ns(int64_t bytes, const GroupShape& group) {
   int64_t transfer = 0, latency = 0;
   if (inner > 1) {
     transfer = group.inside.transfer_ns(2 * bytes);
-    latency = 2 * log2_ceil(inner) * group.inside.latency_ns;
+    latency = 2 * int64_t{inner - 1} * group.inside.latency_ns;
   }
   if (group.num_hosts() > 1) {
     transfer = std::max(transfer, between_ns(2 * bytes, 1, group));

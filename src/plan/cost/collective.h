@@ -29,7 +29,10 @@ struct GroupShape {
 //  ring:         s rounds (all-reduce 2(n-1), the others n-1); bytes * s/n pass every link, in
 //                chunks that follow each other, so the slowest link counts and each round adds the
 //                latency of its slowest link;
-//  tree:         all-reduce only: up and down, 2 ceil(log2 n) latencies, 2 * bytes over each link;
+//  tree:         all-reduce only: up and down, over chains inside the hosts and a binary tree
+//  between
+//                them; 2(g-1) latencies inside, 2 ceil(log2 hosts) outside, 2 * bytes over each
+//                link;
 //  hierarchical: reduce-scatter inside, ring or tree between the hosts with 1/g of the vector on
 //                each of the g rails, all-gather inside (the half that the operation needs).
 // One device: 0.
