@@ -84,6 +84,16 @@ TEST(Memory, WeightHalvesOfZeroBubbleHoldTheirPart) {
                                       world.devices, world.profile);
   EXPECT_EQ((*memory)[0].activations, 3 * 6000 + 300);
   EXPECT_EQ((*memory)[0].peak_action, 2);
+  // Only the head's part goes with the inputs' half.
+  const Workload workload = Workload::from_run(world.run, world.profile).value();
+  const StageBytes bytes =
+      bytes_of_stage(world.island.pipelines[0], 0, false, false, 1, "cpu", workload).value();
+  EXPECT_EQ(bytes.kept, 6000);
+  EXPECT_EQ(bytes.freed_by_input, 1000);
+  world.island.pipelines[0].stages[0].recompute = Recompute::kFull;
+  const StageBytes again =
+      bytes_of_stage(world.island.pipelines[0], 0, false, false, 1, "cpu", workload).value();
+  EXPECT_EQ(again.freed_by_input, 1000 + 4 * (1024 - 1000));
 }
 
 TEST(Memory, OwnersShareTheOptimizer) {

@@ -47,16 +47,19 @@ class Walk {
         }
         case ActionKind::kBackwardInput: {
           SKARV_ASSIGN(const StageBytes bytes, of(action));
-          most = held + bytes.transient;
-          held -= bytes.gradient;
+          most = held + std::max(bytes.transient, -bytes.freed_by_input);
+          held -= bytes.gradient + bytes.freed_by_input;
           break;
         }
-        case ActionKind::kBackward:
+        case ActionKind::kBackward: {
+          SKARV_ASSIGN(const StageBytes bytes, of(action));
+          most = held + bytes.transient;
+          held -= bytes.kept + bytes.gradient;
+          break;
+        }
         case ActionKind::kBackwardWeight: {
           SKARV_ASSIGN(const StageBytes bytes, of(action));
-          const bool whole = action.kind == ActionKind::kBackward;
-          most = held + (whole ? bytes.transient : 0);
-          held -= bytes.kept + (whole ? bytes.gradient : 0);
+          held -= bytes.kept - bytes.freed_by_input;
           break;
         }
         default:
@@ -156,9 +159,16 @@ Result<StageBytes> bytes_of_stage(const Pipeline& pipeline, int stage, bool rece
     fullest = std::max(fullest, (again ? cost.kept_bytes : 0) + cost.transient_bytes - after);
     bytes.kept += kept;
     after += kept;
+    if (again) bytes.freed_by_input += kept - cost.kept_bytes;
+    // The head's weights have their gradient from its forward.
+    if (layer + 1 == workload.num_layers()) bytes.freed_by_input += kept;
   }
   bytes.transient = fullest;
-  if (receives_input) bytes.kept += workload.size(layers.first - 1).output_bytes * samples;
+  if (receives_input) {
+    const int64_t input = workload.size(layers.first - 1).output_bytes * samples;
+    bytes.kept += input;
+    bytes.freed_by_input += input;
+  }
   if (receives_gradient) bytes.gradient = workload.size(layers.last - 1).output_bytes * samples;
   return bytes;
 }

@@ -2,10 +2,10 @@
 //
 // As the workers hold them (docs/cost-model.md, memory): a microbatch keeps its layers' activations
 // from its forward to the end of its backward. A stage that received its input keeps that too; the
-// gradient it receives lives until its backward ends. A split backward frees nothing before its
-// weights' half: what the products need (inputs and output gradients of the linear layers) is as
-// large as what was kept. With full recomputation every block keeps its input alone, and one block
-// at a time its activations, while it is differentiated.
+// gradient it receives lives until its backward ends. Of a block a split backward frees nothing
+// before its weights' half: what the products need (inputs and output gradients of the linear
+// layers) is as large as what was kept. With full recomputation every block keeps its input alone,
+// and one block at a time its activations, while it is differentiated.
 #pragma once
 
 #include <cstdint>
@@ -76,6 +76,9 @@ struct StageBytes {
   int64_t kept = 0;       // from forward to backward, the received input among it
   int64_t transient = 0;  // on top while it computes
   int64_t gradient = 0;   // received, until its backward ends
+  // Split backwards: what the half for inputs frees of `kept`, the received input and what the head
+  // kept. Negative with recomputation: what was computed again waits for the weights' half.
+  int64_t freed_by_input = 0;
 };
 Result<StageBytes> bytes_of_stage(const Pipeline& pipeline, int stage, bool receives_input,
                                   bool receives_gradient, int samples, const std::string& chip,
