@@ -8,8 +8,9 @@
 namespace skarv {
 namespace {
 
-// Nanoseconds and bytes far beyond any step; sums over all pieces of work then stay in 63 bits.
-constexpr int64_t kMost = int64_t{1} << 62;
+// A year, and more bytes than there are: sums over all pieces of work, a hundredfold, then stay in
+// 63 bits.
+constexpr int64_t kMostNs = int64_t{1} << 55, kMostBytes = int64_t{1} << 62;
 
 Status refuse(const std::string& where, std::string message) {
   return Status(Code::kInvalidArgument, Scope::kConfig, std::move(message)).at(where);
@@ -60,7 +61,7 @@ int64_t least_memory(const PipelineTimes& times, int worker) {
 
 Status check_pipeline_times(const PipelineTimes& times) {
   SKARV_TRY(check_sizes(times));
-  int64_t left_ns = kMost, left_bytes = kMost;
+  int64_t left_ns = kMostNs, left_bytes = kMostBytes;
   const auto take = [](int64_t& left, int64_t amount, int64_t count) {
     if (amount < 0 || amount > left / count) return false;
     left -= amount * count;
@@ -75,7 +76,7 @@ Status check_pipeline_times(const PipelineTimes& times) {
       }
     }
     if (!take(left_bytes, stage.kept_bytes, times.num_microbatches) ||
-        stage.freed_by_input > stage.kept_bytes || stage.freed_by_input < -kMost ||
+        stage.freed_by_input > stage.kept_bytes || stage.freed_by_input < -kMostBytes ||
         !take(left_bytes, stage.added_by_input(), times.num_microbatches)) {
       return refuse(cat("stage ", s),
                     cat("keeps ", stage.kept_bytes, " bytes a microbatch and frees ",

@@ -18,22 +18,23 @@ struct Recipe {
 };
 
 // Chosen from 424 by greedy cover of 400 random pipelines, times of 1 : 0.4 : 0.25 among them
-// (docs/schedules.md): each is worth most beside those before it. In the first part are also the
-// plain ones that nobody should be worse than, and two for long pipelines.
+// (docs/schedules.md): each is worth most beside those before it. At the head stand those that are
+// good for long pipelines, and the plain ones that nobody should be worse than.
 constexpr Recipe kRecipes[] = {
     {{0, 1000, 0}, true, 300},
-    {{0, 1000, -1}, true, 600},
+    {{0, 1000, -1}, true, 0},
     {{0, 1150, -1}, true, 0},
+    {{0, 1000, 0}, true, 0},
+    {{.is_classical = true}, false, 0, true},
+    {{.is_classical = true}, false, 0},
+    // Where each takes no longer than a moment.
+    {{0, 1000, -1}, true, 600},
     {{.extra = 1, .is_classical = true}, false, 1000},
     {{0, 1000, -1}, true, 300},
     {{0, 1060, 0}, false, 600},
     {{1000, 1000, -1}, false, 1000},
     {{500, 1060, 0}, true, 300},
     {{0, 1060, 1}, false, 0},
-    {{.is_classical = true}, false, 0, true},
-    {{.is_classical = true}, false, 0},
-    {{0, 1000, 0}, true, 0},
-    {{0, 1000, -1}, true, 0},
     // From here on only when there is time.
     {{0, 1060, -1}, true, 0},
     {{.is_classical = true}, true, 1000},
@@ -47,7 +48,8 @@ constexpr Recipe kRecipes[] = {
     {{250, 1150, -1}, false, 300},
     {{250, 1150, -1}, true, 0},
 };
-constexpr size_t kNumQuick = 13;
+constexpr size_t kNumFirst = 6, kNumQuick = 13;
+constexpr int64_t kMoment = 1'000'000;  // pieces of work
 
 }  // namespace
 
@@ -56,7 +58,8 @@ WorkOrder order_zero_bubble(const PipelineTimes& times, const OrderOptions& opti
   const Bounds bounds = bounds_of(times);
   Ruled best;
   for (size_t i = 0; i < std::size(kRecipes); ++i) {
-    if (i >= kNumQuick && player.num_played() >= options.max_pieces) break;
+    const int64_t most = i < kNumQuick ? std::max(kMoment, options.max_pieces) : options.max_pieces;
+    if (i >= kNumFirst && player.num_played() >= most) break;
     const Recipe& recipe = kRecipes[i];
     GreedyRule rule;
     rule.depth = depths_of(recipe.warm_up, times);

@@ -75,6 +75,32 @@ TEST(ZeroBubble, LongPipelinesHaveNextToNoBubble) {
   }
 }
 
+// Speeds of 1 : 0.4 : 0.25 with layers cut to fit as whole numbers do, and a slow link in the
+// middle: where memory is ample even the quick way meets the bound of the makespan.
+TEST(ZeroBubble, UnequalStagesMeetTheirBound) {
+  struct Piece {
+    int64_t layers, percent;
+  };
+  const std::vector<std::vector<Piece>> pipelines = {
+      {{12, 100}, {12, 100}, {5, 40}, {3, 25}},
+      {{9, 100}, {4, 40}, {2, 25}, {9, 100}, {4, 40}, {2, 25}, {9, 100}, {4, 40}},
+      {{2, 25}, {2, 25}, {2, 25}, {4, 40}, {4, 40}, {9, 100}, {9, 100}, {9, 100}},
+  };
+  for (const std::vector<Piece>& pieces : pipelines) {
+    std::vector<StageTimes> stages;
+    for (const Piece& piece : pieces) {
+      const auto ns = [&](int64_t layer) { return 100 * layer * piece.layers / piece.percent; };
+      stages.push_back({ns(10'000), ns(10'500), ns(8'500), 1000 * piece.layers, 0});
+    }
+    PipelineTimes times = straight_pipeline(stages, 32);
+    for (int64_t latency : {0, 400'000}) {
+      times.borders[1] = {{2'000, latency}, {3'000, 2 * latency}};
+      const Played played = checked(times, order_zero_bubble(times, {}));
+      EXPECT_EQ(played.makespan_ns, bounds_of(times).makespan_ns);
+    }
+  }
+}
+
 TEST(ZeroBubble, SmallOnesAreTheBestOfAll) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     const PipelineTimes times = random_pipeline(seed, 3, 4);
