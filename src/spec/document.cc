@@ -210,7 +210,8 @@ void Fields::quantity(const std::string& key, double& out, Quantity kind) {
     return;
   }
   if (!std::isfinite(number) || number < 0) {
-    fail(key, cat(path_of(key), " is ", number, ": it may not be negative or without end"));
+    fail(key, cat(path_of(key), " is ", number, ": it may not be negative or without end"),
+         cat("give ", example_of(kind)));
     return;
   }
   out = number;

@@ -7,7 +7,7 @@ namespace skarv {
 
 namespace {
 
-Duration nearest(double seconds) { return Duration(std::llround(seconds * 1e9)); }
+int64_t nanoseconds(double seconds) { return std::llround(seconds * 1e9); }
 
 }  // namespace
 
@@ -28,7 +28,8 @@ NominalTimes::Key NominalTimes::key_of(const Action& action) const {
 Status NominalTimes::add_stage(const Model& model, const Profile& profile, const std::string& chip,
                                int pipeline, int stage, const Island& island, int samples) {
   const Stage& layers = island.pipelines[pipeline].stages[stage];
-  double forward = 0, input = 0, weight = 0;
+  // Rounded layer by layer, as plan/cost/workload.h does.
+  int64_t forward = 0, input = 0, weight = 0;
   for (LayerKind kind : {LayerKind::kEmbedding, LayerKind::kBlock, LayerKind::kHead}) {
     int count = 0;
     for (int layer = layers.first; layer < layers.last; ++layer) {
@@ -37,13 +38,13 @@ Status NominalTimes::add_stage(const Model& model, const Profile& profile, const
     if (count == 0) continue;
     SKARV_ASSIGN(const LayerTime time,
                  layer_time(profile, chip, kind, samples, layers.tensor_parallel));
-    forward += count * time.forward;
-    input += count * time.backward_input;
-    weight += count * time.backward_weight;
+    forward += count * nanoseconds(time.forward);
+    input += count * nanoseconds(time.backward_input);
+    weight += count * nanoseconds(time.backward_weight);
   }
   if (layers.recompute == Recompute::kFull) input += forward;
-  const auto set = [&](ActionKind kind, double seconds) {
-    times_[{kind, pipeline, stage, samples, -1}] = nearest(seconds);
+  const auto set = [&](ActionKind kind, int64_t time) {
+    times_[{kind, pipeline, stage, samples, -1}] = Duration(time);
   };
   set(ActionKind::kForward, forward);
   set(ActionKind::kBackward, input + weight);
@@ -84,11 +85,12 @@ Result<NominalTimes> NominalTimes::create(const Island& island, const Ownership&
       if (layer_update[layer] < 0) {
         SKARV_ASSIGN(const LayerTime time,
                      layer_time(profile, chip, kind_of_layer(model, layer), 1, tensor_parallel));
-        layer_update[layer] = time.update;
+        layer_update[layer] = time.update * tensor_parallel;  // of 1/tp of the layer
       }
       seconds += layer_update[layer] * table[slab].size() / layer_elements[layer];
     }
-    result.times_[{ActionKind::kUpdate, -1, -1, -1, static_cast<int>(group)}] = nearest(seconds);
+    result.times_[{ActionKind::kUpdate, -1, -1, -1, static_cast<int>(group)}] =
+        Duration(nanoseconds(seconds));
   }
   return result;
 }

@@ -33,10 +33,10 @@ Result<std::unique_ptr<RankBackend>> RankBackend::create(const Assignment& assig
         new RankBackend(assignment, device, store, optimizer, samples));
     if (assignment.pace > 0) {
       SKARV_TRY(Pacer::check_share(assignment.pace));
-      SKARV_ASSIGN(backend->nominal_, NominalTimes::create(assignment.actions(), assignment.island,
-                                                           assignment.ownership, assignment.table,
-                                                           assignment.run.model, assignment.profile,
-                                                           assignment.chip, assignment.rank));
+      SKARV_ASSIGN(backend->nominal_,
+                   NominalTimes::create(assignment.island, assignment.ownership, assignment.table,
+                                        assignment.run.model, assignment.profile, assignment.chip,
+                                        assignment.rank));
       backend->pacer_.emplace(assignment.pace, Clock::real());
     }
     return backend;

@@ -15,11 +15,11 @@
 #include "device/device.h"
 #include "device/pace.h"
 #include "model/stage_module.h"
+#include "spec/nominal.h"
 #include "train/assignment.h"
 #include "train/batch.h"
 #include "train/executor.h"
 #include "train/membership.h"
-#include "train/pacing.h"
 #include "train/slab_optimizer.h"
 
 namespace skarv::train {

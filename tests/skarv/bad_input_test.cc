@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "skarv/program_fixture.h"
 
@@ -346,6 +347,64 @@ INSTANTIATE_TEST_SUITE_P(
              2,
              {"plan.json", "version 9"},
              change("plan.json", "\"version\": 1", "\"version\": 9")}),
+    [](const auto& info) { return info.param.name; });
+
+const std::string kSimulate =
+    "simulate run.toml --cluster cluster.toml --profile profile.json --plan plan.json";
+
+INSTANTIATE_TEST_SUITE_P(
+    Simulate, BadInput,
+    testing::Values(
+        Case{"simulate_no_plan", "simulate run.toml --cluster cluster.toml", 2, {"--plan"}},
+        Case{"simulate_no_model",
+             "simulate --cluster cluster.toml --plan plan.json",
+             2,
+             {"no model", "--model"}},
+        Case{"simulate_model_damaged",
+             "simulate --cluster cluster.toml --plan plan.json --model model.json",
+             2,
+             {"model.json"},
+             put("model.json", "{\"hidden\": 16}")},
+        Case{
+            "simulate_slow_without_factor", kSimulate + " --slow north/a/0", 2, {"--slow", "=1.5"}},
+        Case{"simulate_slow_stranger",
+             kSimulate + " --slow north/a/1=2",
+             2,
+             {"slowdown", "no device north/a/1", "did you mean north/a/0?"}},
+        Case{"simulate_jitter", kSimulate + " --jitter 3", 2, {"--jitter"}},
+        Case{"simulate_mtbf", kSimulate + " --host-mtbf 3x", 2, {"--host-mtbf", "3x"}},
+        Case{"simulate_tcp", kSimulate + " --congestion-control renu", 2, {"renu", "reno"}},
+        Case{"simulate_negative_bandwidth",
+             kSimulate,
+             2,
+             {"cluster.toml:", "link[0].bandwidth", "negative"},
+             change("cluster.toml", "100 Mbit/s", "-100 Mbit/s")},
+        Case{"simulate_other_model",
+             kSimulate,
+             2,
+             {"plan.json: model", "made for the model"},
+             change("run.toml", "ffn = 32", "ffn = 48")},
+        Case{"simulate_layer_twice",
+             kSimulate,
+             2,
+             {"plan.json: islands[0].pipelines[0].stages[1]"},
+             [](const fs::path& folder) {
+               Json plan = read_json(folder / "plan.json").value();
+               Json& stages = plan["islands"][0]["pipelines"][0]["stages"];
+               Json again = stages[0];
+               stages.push_back(again);
+               write_text(folder / "plan.json", plan.dump());
+             }},
+        Case{"simulate_device_twice",
+             kSimulate,
+             2,
+             {"plan.json: islands[1].pipelines[0]", "north/a/0"},
+             [](const fs::path& folder) {
+               Json plan = read_json(folder / "plan.json").value();
+               plan["islands"][1]["pipelines"][0]["stages"][0]["devices"] = {"north/a/0"};
+               write_text(folder / "plan.json", plan.dump());
+             }},
+        Case{"simulate_trace_below_a_file", kSimulate + " --trace run.toml/t", 2, {"run.toml/t"}}),
     [](const auto& info) { return info.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
