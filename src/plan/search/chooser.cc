@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "plan/search/fewer_devices.h"
 
 namespace skarv {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 constexpr int kTightenings = 4;  // a pool's memory is lowered by what the simulator found too much
 constexpr size_t kNumFinalists = 4;
 constexpr size_t kNumAlternatives = 5;
+constexpr int64_t kFewDevices = 64;  // up to here clusters with a device less are looked at too
 
 class Chooser {
  public:
@@ -33,8 +35,10 @@ class Chooser {
         Chosen chosen;
         chosen.plan = plan_of(*best);
         chosen.alternatives = alternatives(world, *best);
+        if (question_.looks_at_fewer) take_fewer(world, best->step_ns, chosen.plan);
         add_idle(world, *best, chosen.plan);
-        add_best_single(world, chosen);
+        chosen.step_ns = best->step_ns;
+        if (question_.looks_at_single_chips) add_best_single(world, chosen);
         return chosen;
       }
       world.lower_memory(best->fullest, best->overflow_bytes);
@@ -68,7 +72,51 @@ class Chooser {
       best = std::move(*judged);
     }
     if (!best && !failed.ok()) return failed;
+    if (best && best->overflow_bytes == 0) finals.share_anew(question_.global_batch, *best);
     return best;
+  }
+
+  // The plan for a device less where the search finds a faster one there, and so on from that.
+  void take_fewer(const World& world, int64_t& step_ns, Plan& plan) const {
+    int64_t num_devices = 0;
+    for (const Pool& pool : world.pools()) num_devices += pool.num_devices();
+    if (num_devices > kFewDevices || num_devices < 2 || world.is_over_budget()) return;
+    for (FewerDevices& fewer : without_a_device(world, question_.step.cluster)) {
+      const Result<DeviceIndex> devices = index_devices(fewer.cluster);
+      if (!devices.ok()) continue;
+      const HostIndex hosts = index_hosts(fewer.cluster);
+      Profile links = question_.step.links;
+      rename_measures(fewer.real_names, links);
+      const StepWorld& step = question_.step;
+      const StepWorld smaller{step.workload, fewer.cluster, *devices, hosts, links, step.precision};
+      Question question{smaller, question_.global_batch, question_.min_islands,
+                        question_.tied_parameters, question_.limits};
+      question.looks_at_fewer = false;
+      question.looks_at_single_chips = false;
+      Result<Chosen> chosen = Chooser(question).run();
+      if (!chosen.ok() || chosen->step_ns >= step_ns) continue;
+      // From there once more: what is best without two devices.
+      question.looks_at_fewer = true;
+      if (Result<Chosen> further = Chooser(question).run(); further.ok()) chosen = further;
+      step_ns = chosen->step_ns;
+      plan = std::move(chosen->plan);
+      rename_devices(fewer.real_names, plan);
+      plan.idle.clear();
+    }
+  }
+
+  // Of the smaller cluster's devices, by their names there.
+  static void rename_measures(const std::map<std::string, std::string>& real_names,
+                              Profile& profile) {
+    std::vector<DeviceMeasure> measures;
+    for (const auto& [name, real] : real_names) {
+      for (DeviceMeasure measure : profile.devices) {
+        if (measure.device != real) continue;
+        measure.device = name;
+        measures.push_back(measure);
+      }
+    }
+    profile.devices = std::move(measures);
   }
 
   static Plan plan_of(const Finalist& finalist) {
@@ -101,8 +149,8 @@ class Chooser {
   // Every device that the plan does not use, with the reason.
   void add_idle(const World& world, const Finalist& best, Plan& plan) const {
     std::set<std::string> used;
-    for (const Assembled& assembled : best.islands) {
-      used.insert(assembled.used.begin(), assembled.used.end());
+    for (const Island& island : plan.islands) {
+      for (const std::string& device : island.devices()) used.insert(device);
     }
     for (size_t p = 0; p < world.pools().size(); ++p) {
       const Pool& pool = world.pools()[p];

@@ -15,9 +15,12 @@ struct Question {
   int min_islands = 1;
   int64_t tied_parameters = 0;  // held by the last layer too, counted with the first
   PlannerLimits limits;
+  bool looks_at_fewer = true;         // clusters with a device less, of few devices
+  bool looks_at_single_chips = true;  // plans on one type alone, to compare with
 };
 
 struct Chosen {
+  int64_t step_ns = 0;
   Plan plan;  // its model is the caller's to name
   std::vector<AlternativeReport> alternatives;
   std::string best_single_chip;

@@ -5,9 +5,13 @@
 
 #include "base/text.h"
 #include "plan/search/interleave.h"
+#include "plan/search/island_time.h"
+#include "plan/search/pipeline_clock.h"
 
 namespace skarv {
 namespace {
+
+constexpr int kSharings = 2;  // of the samples, by simulated times
 
 // Actions of a step that is also tried with two stages a device: some 30 ms more.
 constexpr int64_t kMostInterleaved = 20'000;
@@ -189,6 +193,57 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
     }
   }
   return finalist;
+}
+
+Status Finals::calibrate(const Assembled& assembled, IslandShape& shape) const {
+  // Pipelines stand in the order of groups.
+  std::map<std::string, size_t> group_of;
+  size_t pipeline = 0;
+  for (size_t g = 0; g < shape.groups.size(); ++g) {
+    for (int r = 0; r < shape.groups[g].replicas; ++r, ++pipeline) {
+      for (const Stage& stage : assembled.island.pipelines[pipeline].stages) {
+        for (const std::string& device : stage.devices) group_of[device] = g;
+      }
+    }
+  }
+  SKARV_ASSIGN(const IslandStep step,
+               simulate_island(assembled.island, assembled.owner_share, step_world_));
+  std::vector<int64_t> ends(shape.groups.size(), 0);
+  for (size_t rank = 0; rank < step.schedule.actions.size(); ++rank) {
+    int64_t& end = ends[group_of.at(step.schedule.devices[rank])];
+    for (size_t i = 0; i < step.schedule.actions[rank].size(); ++i) {
+      if (step.schedule.actions[rank][i].kind == ActionKind::kReduce) break;
+      if (step.schedule.actions[rank][i].kind == ActionKind::kClip) break;
+      end = std::max(end, step.trace.spans[rank][i].end);
+    }
+  }
+  for (size_t g = 0; g < ends.size(); ++g) {
+    PipelineGroup& group = shape.groups[g];
+    group.slowness = 1;
+    const int64_t estimated = PipelineClock(world_, group).time_ns(group.samples);
+    if (ends[g] == 0 || estimated == 0) continue;
+    group.slowness = static_cast<double>(ends[g]) / static_cast<double>(estimated);
+  }
+  return {};
+}
+
+void Finals::share_anew(int64_t global_batch, Finalist& finalist) {
+  for (int round = 0; round < kSharings; ++round) {
+    WholeShape whole = finalist.shape;
+    for (size_t i = 0; i < whole.islands.size(); ++i) {
+      if (!calibrate(finalist.islands[i], whole.islands[i].shapes.front()).ok()) return;
+    }
+    const std::vector<int64_t> samples = balance(world_, whole, global_batch);
+    for (size_t i = 0; i < whole.islands.size(); ++i) {
+      if (samples[i] == 0) return;
+      whole.islands[i].samples = samples[i];
+      if (!price_shape(world_, whole.islands[i].shapes.front(), samples[i])) return;
+    }
+    Result<Finalist> judged = judge(whole);
+    if (!judged.ok() || judged->overflow_bytes > 0 || judged->step_ns >= finalist.step_ns) return;
+    judged->others = std::move(finalist.others);
+    finalist = std::move(*judged);
+  }
 }
 
 }  // namespace skarv

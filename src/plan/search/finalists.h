@@ -32,6 +32,10 @@ class Finals {
   // islands, which take longer.
   Result<Finalist> judge(const WholeShape& whole);
 
+  // The same shapes with samples shared out anew by the times that the simulator finds for their
+  // pipelines, as long as that makes the step shorter.
+  void share_anew(int64_t global_batch, Finalist& finalist);
+
  private:
   struct Verdict {
     int64_t step_ns = 0, overflow_bytes = 0;
@@ -46,6 +50,8 @@ class Finals {
   Result<Verdict> simulate(const Assembled& assembled, bool is_even) const;
   // Takes two stages a device where that is faster and fits; steps too long to play twice stay.
   void try_interleaved(Assembled& assembled, Verdict& best) const;
+  // Sets the slowness of the shape's groups from a simulation of it.
+  Status calibrate(const Assembled& assembled, IslandShape& shape) const;
   // The same for islands that differ in nothing but names.
   std::vector<int64_t> key_of(const IslandShape& shape) const;
 

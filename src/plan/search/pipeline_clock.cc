@@ -1,6 +1,7 @@
 #include "plan/search/pipeline_clock.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "plan/search/stage_memory.h"
 
@@ -150,6 +151,11 @@ const PipelineClock::Figures& PipelineClock::rest(int samples) const {
 }
 
 int64_t PipelineClock::time_of(int64_t whole, int rest) const {
+  const int64_t ns = estimate(whole, rest);
+  return group_.slowness == 1 ? ns : std::llround(static_cast<double>(ns) * group_.slowness);
+}
+
+int64_t PipelineClock::estimate(int64_t whole, int rest) const {
   if (whole == 0) return rest == 0 ? 0 : this->rest(rest).fill;
   const int64_t time = whole_.fill + (whole - 1) * whole_.period;
   return rest == 0 ? time : time + this->rest(rest).slowest;
@@ -162,13 +168,16 @@ int64_t PipelineClock::time_ns(int64_t samples) const {
 
 int64_t PipelineClock::samples_within(int64_t ns, int64_t most) const {
   const int size = group_.pipeline.microbatch;
+  if (group_.slowness != 1) {
+    ns = static_cast<int64_t>(static_cast<double>(ns) / group_.slowness);
+  }
   int64_t whole =
       ns < whole_.fill ? 0 : 1 + (ns - whole_.fill) / std::max<int64_t>(1, whole_.period);
   whole = std::min(whole, most / size);
   int low = 0, high = static_cast<int>(std::min<int64_t>(size - 1, most - whole * size));
   while (low < high) {
     const int middle = (low + high + 1) / 2;
-    if (time_of(whole, middle) <= ns) {
+    if (estimate(whole, middle) <= ns) {
       low = middle;
     } else {
       high = middle - 1;

@@ -49,6 +49,7 @@ class PipelineClock {
   Figures figures(int microbatch) const;
   const Figures& rest(int samples) const;
   int64_t time_of(int64_t whole, int rest) const;
+  int64_t estimate(int64_t whole, int rest) const;
   // Microbatches that a stage may hold.
   int64_t depth(int stage, int microbatch) const;
 

@@ -36,6 +36,7 @@ struct PipelineGroup {
   int replicas = 1;
   bool is_compact = false;
   int64_t samples = 0;  // of each replica, a step
+  double slowness = 1;  // simulated over estimated time, once known; estimates are scaled by it
 
   int64_t num_microbatches() const {
     return (samples + pipeline.microbatch - 1) / pipeline.microbatch;

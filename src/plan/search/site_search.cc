@@ -187,7 +187,7 @@ class SiteSearch {
         samples = share(speeds);
         continue;
       }
-      const std::vector<int64_t> next = balance(whole);
+      const std::vector<int64_t> next = balance(world_, whole, global_batch_);
       keep(std::move(whole));
       if (next == samples) return;
       samples = next;
@@ -216,39 +216,6 @@ class SiteSearch {
       --*largest;
     }
     return samples;
-  }
-
-  // What each island's shape takes in the shortest step in which they take the whole batch.
-  std::vector<int64_t> balance(const WholeShape& whole) const {
-    int64_t low = 0, high = whole.step_ns();
-    std::vector<int64_t> best;
-    while (low <= high) {
-      const int64_t middle = low + (high - low) / 2;
-      int64_t total = 0;
-      std::vector<int64_t> each;
-      for (const IslandChoice& choice : whole.islands) {
-        each.push_back(samples_within(world_, choice.shapes.front(), middle, global_batch_));
-        total += each.back();
-      }
-      if (total >= global_batch_) {
-        best = each;
-        high = middle - 1;
-      } else {
-        low = middle + 1;
-      }
-    }
-    if (best.empty()) {
-      for (const IslandChoice& choice : whole.islands) best.push_back(choice.samples);
-      return best;
-    }
-    int64_t over = -global_batch_;
-    for (int64_t mine : best) over += mine;
-    for (size_t i = best.size(); over > 0 && i-- > 0;) {
-      const int64_t taken = std::min(over, best[i]);
-      best[i] -= taken;
-      over -= taken;
-    }
-    return best;
   }
 
   void keep(WholeShape whole) {
@@ -289,6 +256,38 @@ int64_t WholeShape::step_ns() const {
   int64_t slowest = 0;
   for (const IslandChoice& choice : islands) slowest = std::max(slowest, choice.step_ns());
   return slowest;
+}
+
+std::vector<int64_t> balance(const World& world, const WholeShape& whole, int64_t global_batch) {
+  int64_t low = 0, high = whole.step_ns();
+  std::vector<int64_t> best;
+  while (low <= high) {
+    const int64_t middle = low + (high - low) / 2;
+    int64_t total = 0;
+    std::vector<int64_t> each;
+    for (const IslandChoice& choice : whole.islands) {
+      each.push_back(samples_within(world, choice.shapes.front(), middle, global_batch));
+      total += each.back();
+    }
+    if (total >= global_batch) {
+      best = each;
+      high = middle - 1;
+    } else {
+      low = middle + 1;
+    }
+  }
+  if (best.empty()) {
+    for (const IslandChoice& choice : whole.islands) best.push_back(choice.samples);
+    return best;
+  }
+  int64_t over = -global_batch;
+  for (int64_t mine : best) over += mine;
+  for (size_t i = best.size(); over > 0 && i-- > 0;) {
+    const int64_t taken = std::min(over, best[i]);
+    best[i] -= taken;
+    over -= taken;
+  }
+  return best;
 }
 
 std::vector<WholeShape> search_sites(const World& world, int64_t global_batch, int min_islands) {

@@ -26,6 +26,9 @@ struct WholeShape {
   int64_t step_ns() const;  // of the slowest island
 };
 
+// Shares of the batch in which the shapes that stand first would end together, by island.
+std::vector<int64_t> balance(const World& world, const WholeShape& whole, int64_t global_batch);
+
 // Mostly one island a site. A site that cannot hold the model alone joins others if the limits let
 // an island span sites, else it is left out, and so is one for which not even a sample is left.
 // Best first, empty if nothing fits anywhere. At least `min_islands`.

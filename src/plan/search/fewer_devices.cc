@@ -1,0 +1,77 @@
+#include "plan/search/fewer_devices.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace skarv {
+namespace {
+
+// Every host and every device a group of its own.
+Cluster spread(const Cluster& cluster) {
+  Cluster result = cluster;
+  for (Site& site : result.sites) {
+    std::vector<HostGroup> hosts;
+    for (const HostGroup& group : site.hosts) {
+      for (int number = 0; number < group.count; ++number) {
+        HostGroup& host = hosts.emplace_back(group);
+        if (group.count > 1) host.name = cat(group.name, number);
+        host.count = 1;
+        host.devices.clear();
+        for (const DeviceGroup& devices : group.devices) {
+          DeviceGroup one = devices;
+          one.count = 1;
+          host.devices.insert(host.devices.end(), devices.count, one);
+        }
+      }
+    }
+    site.hosts = std::move(hosts);
+  }
+  return result;
+}
+
+void remove(const std::string& device, FewerDevices& fewer) {
+  const std::vector<std::string> parts = split(device, '/');
+  for (Site& site : fewer.cluster.sites) {
+    for (HostGroup& host : site.hosts) {
+      const std::string prefix = cat(site.name, "/", host.name, "/");
+      const bool is_hers = site.name == parts[0] && host.name == parts[1];
+      const int gone = is_hers ? std::stoi(parts[2]) : -1;
+      int now = 0;
+      for (int index = 0; index < static_cast<int>(host.devices.size()); ++index) {
+        if (index != gone) fewer.real_names[cat(prefix, now++)] = cat(prefix, index);
+      }
+      if (is_hers) host.devices.erase(host.devices.begin() + gone);
+    }
+    std::erase_if(site.hosts, [](const HostGroup& host) { return host.devices.empty(); });
+  }
+}
+
+}  // namespace
+
+std::vector<FewerDevices> without_a_device(const World& world, const Cluster& cluster) {
+  std::vector<FewerDevices> result;
+  const Cluster all = spread(cluster);
+  for (const Pool& pool : world.pools()) {
+    if (pool.num_devices() == 0) continue;
+    FewerDevices& fewer = result.emplace_back();
+    fewer.cluster = all;
+    remove(pool.hosts[pool.num_hosts() - 1].back(), fewer);
+  }
+  return result;
+}
+
+void rename_devices(const std::map<std::string, std::string>& names, Plan& plan) {
+  for (Island& island : plan.islands) {
+    for (Pipeline& pipeline : island.pipelines) {
+      for (Stage& stage : pipeline.stages) {
+        for (std::string& device : stage.devices) device = names.at(device);
+      }
+    }
+  }
+  std::map<std::string, double> shares;
+  for (const auto& [device, share] : plan.owner_share) shares[names.at(device)] = share;
+  plan.owner_share = std::move(shares);
+}
+
+}  // namespace skarv

@@ -1,0 +1,201 @@
+// What must hold for any cluster, whatever the planner does inside.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "plan/search/exhaustive.h"
+#include "plan/search/replan.h"
+
+namespace skarv {
+namespace {
+
+double step_of(const SmallCase& small) {
+  const Result<PlanReport> report = make_plan(small.run, small.cluster, small.profile);
+  return report.ok() ? report->step_seconds : 0;
+}
+
+// Like random_case, with more devices: hosts of one to four equal ones, up to 64 in all.
+SmallCase larger_case(uint64_t seed) {
+  SmallCase larger = random_case(seed);
+  const CounterRandom random(seed, "larger case");
+  uint64_t drawn = 0;
+  larger.run.global_batch *= 4;
+  int64_t num_devices = larger.cluster.num_devices();
+  for (Site& site : larger.cluster.sites) {
+    for (HostGroup& host : site.hosts) {
+      const auto count = static_cast<int>(1 + random.below(drawn++, 4));
+      if (num_devices * count <= 64) host.count = count;
+    }
+  }
+  return larger;
+}
+
+template <typename Change>
+void expect_never_worse(uint64_t first, int count, double tolerance, Change change) {
+  int num_better = 0;
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SmallCase small = seed % 2 == 0 ? random_case(seed) : larger_case(seed);
+    const double before = step_of(small);
+    change(small, seed);
+    const double after = step_of(small);
+    if (before == 0) continue;
+    ASSERT_GT(after, 0);
+    EXPECT_LE(after, before * (1 + tolerance));
+    num_better += after < before;
+  }
+  EXPECT_GT(num_better, 0);
+}
+
+void more_memory(SmallCase& small, uint64_t) {
+  for (Site& site : small.cluster.sites) {
+    for (HostGroup& host : site.hosts) {
+      for (DeviceGroup& group : host.devices) group.memory_bytes += group.memory_bytes / 3;
+    }
+  }
+}
+
+void more_bandwidth(SmallCase& small, uint64_t) {
+  for (Site& site : small.cluster.sites) {
+    for (HostGroup& host : site.hosts) host.network_bandwidth *= 2;
+  }
+  for (Link& link : small.cluster.links) link.bandwidth *= 2;
+}
+
+void one_more_device(SmallCase& small, uint64_t seed) {
+  std::vector<HostGroup>& hosts = small.cluster.sites[seed % small.cluster.sites.size()].hosts;
+  HostGroup added = hosts[seed % hosts.size()];
+  added.name = "added";
+  added.count = 1;
+  added.devices.resize(1);
+  hosts.push_back(added);
+}
+
+constexpr double kExact = 1e-9;
+
+TEST(SlowPlannerProperties, MoreMemoryIsNeverWorse) { expect_never_worse(1, 10, kExact, more_memory); }
+TEST(SlowPlannerProperties, MoreBandwidthIsNeverWorse) {
+  expect_never_worse(101, 10, kExact, more_bandwidth);
+}
+TEST(SlowPlannerProperties, MoreDevicesAreNeverWorse) {
+  expect_never_worse(201, 20, kExact, one_more_device);
+}
+TEST(EndurancePlannerProperties, MoreIsNeverWorse) {
+  expect_never_worse(1001, 100, kExact, more_memory);
+  expect_never_worse(2001, 100, kExact, more_bandwidth);
+  expect_never_worse(3001, 100, kExact, one_more_device);
+}
+
+TEST(SlowPlannerProperties, NamesAndOrderChangeNothing) {
+  for (uint64_t seed = 301; seed < 309; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SmallCase small = larger_case(seed);
+    const double before = step_of(small);
+    std::ranges::reverse(small.cluster.sites);
+    const auto renamed = [](const std::string& name) { return "z" + name; };
+    for (Site& site : small.cluster.sites) {
+      site.name = renamed(site.name);
+      std::ranges::reverse(site.hosts);
+      for (size_t h = 0; h < site.hosts.size(); ++h) site.hosts[h].name = cat("n", h, "-");
+    }
+    for (Link& link : small.cluster.links) {
+      link.from = renamed(link.from);
+      link.to = renamed(link.to);
+    }
+    EXPECT_DOUBLE_EQ(step_of(small), before);
+  }
+}
+
+TEST(SlowPlannerProperties, ATypeUnderTwoNamesIsOneType) {
+  for (uint64_t seed = 401; seed < 409; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SmallCase small = larger_case(seed);
+    const double before = step_of(small);
+    // The catalog's two sizes of one chip; memory is given by the cluster.
+    for (size_t i = small.profile.layers.size(); i-- > 0;) {
+      LayerTime twin = small.profile.layers[i];
+      if (twin.chip != "a100-sxm-80") continue;
+      twin.chip = "a100-sxm-40";
+      small.profile.layers.push_back(twin);
+    }
+    for (Site& site : small.cluster.sites) {
+      for (size_t h = 0; h < site.hosts.size(); h += 2) {
+        for (DeviceGroup& group : site.hosts[h].devices) {
+          if (group.chip == "a100-sxm-80") group.chip = "a100-sxm-40";
+        }
+      }
+    }
+    EXPECT_NEAR(step_of(small) / std::max(before, 1e-12), before > 0 ? 1 : 0, kExact);
+  }
+}
+
+TEST(SlowPlannerProperties, TimesOfOtherUnitsScaleTheStep) {
+  for (uint64_t seed = 501; seed < 511; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SmallCase small = random_case(seed);
+    const double before = step_of(small);
+    constexpr double kFactor = 8;
+    for (LayerTime& time : small.profile.layers) {
+      for (double* seconds :
+           {&time.forward, &time.backward_input, &time.backward_weight, &time.update}) {
+        *seconds *= kFactor;
+      }
+    }
+    // Inside a host the catalog's link stays as it was: its part of the step is small.
+    for (Site& site : small.cluster.sites) {
+      for (HostGroup& host : site.hosts) {
+        host.network_bandwidth /= kFactor;
+        host.network_latency *= kFactor;
+      }
+    }
+    for (Link& link : small.cluster.links) {
+      link.bandwidth /= kFactor;
+      link.round_trip *= kFactor;
+    }
+    EXPECT_NEAR(step_of(small), kFactor * before, 0.002 * kFactor * before);
+  }
+}
+
+TEST(Replan, ALostHostIsAnsweredByAPlanWithoutIt) {
+  SmallCase small = larger_case(5);
+  small.run.global_batch = 32;
+  small.cluster = {};
+  small.cluster.sites.push_back({"s", 0, {{"h", 4, 0, 12.5e9, 1e-5, {}}}});
+  small.cluster.sites[0].hosts[0].devices.push_back({"a100-sxm-80", 2, 0, 0, ""});
+  const Result<PlanReport> before = make_plan(small.run, small.cluster, small.profile);
+  ASSERT_TRUE(before.ok()) << before.status();
+  // Nothing changed: the plan stays.
+  const Result<Replanned> same = replan(before->plan, small.run, small.cluster, small.profile);
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_TRUE(same->is_kept);
+  EXPECT_EQ(digest_of(same->report.plan), digest_of(before->plan));
+  EXPECT_EQ(same->moved_bytes, 0);
+  small.cluster.sites[0].hosts[0].count = 3;
+  const Result<Replanned> after = replan(before->plan, small.run, small.cluster, small.profile);
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_FALSE(after->is_kept);
+  EXPECT_NE(after->reason.find("s/h3"), std::string::npos) << after->reason;
+  EXPECT_GT(after->report.step_seconds, before->step_seconds);
+  EXPECT_TRUE(check_plan(after->report.plan, small.run.model, small.run, small.cluster).ok());
+}
+
+TEST(Replan, ASlowNetworkKeepsTheRunningPlan) {
+  SmallCase small = random_case(7);
+  small.run.global_batch = 8;
+  small.cluster = {};
+  small.cluster.sites.push_back({"s", 0, {{"h", 2, 0, 1e4, 1e-5, {}}}});
+  small.cluster.sites[0].hosts[0].devices.push_back({"a100-sxm-80", 1, 0, 0, ""});
+  Plan running;
+  running.model = digest_of(small.run.model);
+  running.islands.push_back(
+      {"s", {{1, 8, "1f1b", {{0, small.run.model.num_layers(), {"s/h0/0"}}}}}});
+  const Result<Replanned> kept = replan(running, small.run, small.cluster, small.profile);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_TRUE(kept->is_kept);
+}
+
+}  // namespace
+}  // namespace skarv
