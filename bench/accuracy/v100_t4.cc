@@ -97,12 +97,12 @@ class Pricer {
     }
     const auto shape = TransformerShape::gpt(kHidden, kHeads, kVocabulary, kSequence);
     const GroupShape group = inside(chip, degree);
-    const auto reduction_s = [&](const Work& work) {
+    const auto reduction_s = [&](const PassWork& work) {
       if (work.num_reductions == 0) return 0.0;
       return static_cast<double>(collective_ns(Collective::kAllReduce, work.reduced_bytes, group)) *
              1e-9;
     };
-    const auto device_s = [&](const Work& work) {
+    const auto device_s = [&](const PassWork& work) {
       return device_seconds(work, type.rates, reduction_s(work));
     };
     const LayerWork block = block_work(shape, run.microbatch, degree);
@@ -127,7 +127,7 @@ class Pricer {
     StageTimes times;
     times.forward_ns = std::llround(forward * 1e9);
     times.backward_ns = std::llround(backward * 1e9);
-    const Work update = update_work(static_cast<double>(parameters(run, stage)) / degree);
+    const PassWork update = update_work(static_cast<double>(parameters(run, stage)) / degree);
     times.update_ns = std::llround(device_seconds(update, type.rates, 0) * 1e9);
     return times;
   }

@@ -52,7 +52,7 @@ TEST(Transformer, BlocksOfModelsHaveTheirParameters) {
 }
 
 TEST(Roofline, DeviceOrHostWhicheverIsLonger) {
-  Work work;
+  PassWork work;
   work.matmul_flops = 1e10;  // 10 ms
   work.moved_bytes = 1e8;    // 10 ms
   work.num_operations = 4;   // 4 ms of the device, 8 ms of the host

@@ -20,9 +20,9 @@ double group_bandwidth(const Chip& chip, int degree) {
   return chip.link_bandwidth.value * (is_mesh ? std::max(degree - 1, 1) : 1);
 }
 
-LayerTime time_of(const LayerWork& work, const Work& update, const ChipRates& rates,
+LayerTime time_of(const LayerWork& work, const PassWork& update, const ChipRates& rates,
                   const GroupShape& group) {
-  const auto seconds = [&](const Work& pass) {
+  const auto seconds = [&](const PassWork& pass) {
     const int64_t reduction = pass.num_reductions > 0
                                   ? collective_ns(Collective::kAllReduce, pass.reduced_bytes, group)
                                   : 0;
@@ -84,13 +84,13 @@ ChipRates rates_of(const Chip& chip, const HardwareConstants& constants) {
   return rates;
 }
 
-double device_seconds(const Work& work, const ChipRates& rates, double reduction_s) {
+double device_seconds(const PassWork& work, const ChipRates& rates, double reduction_s) {
   return work.matmul_flops / (work.misaligned ? rates.misaligned_flops : rates.matmul_flops) +
          work.moved_bytes / rates.memory_bandwidth + work.num_operations * rates.kernel_s +
          work.num_reductions * reduction_s;
 }
 
-double host_seconds(const Work& work, const ChipRates& rates) {
+double host_seconds(const PassWork& work, const ChipRates& rates) {
   return work.num_operations * rates.launch_s + work.num_reductions * rates.collective_s;
 }
 

@@ -26,9 +26,9 @@ struct ChipRates {
 ChipRates rates_of(const Chip& chip, const HardwareConstants& constants);
 
 // `reduction_s`: one all-reduce of work.reduced_bytes.
-double device_seconds(const Work& work, const ChipRates& rates, double reduction_s);
-double host_seconds(const Work& work, const ChipRates& rates);
-inline double pass_seconds(const Work& work, const ChipRates& rates, double reduction_s) {
+double device_seconds(const PassWork& work, const ChipRates& rates, double reduction_s);
+double host_seconds(const PassWork& work, const ChipRates& rates);
+inline double pass_seconds(const PassWork& work, const ChipRates& rates, double reduction_s) {
   return std::max(device_seconds(work, rates, reduction_s), host_seconds(work, rates));
 }
 

@@ -41,7 +41,7 @@ bool is_misaligned(const TransformerShape& shape, int64_t dimension) {
 }
 
 // Halves a backward pass: its products, passes and launches; the reduction stands with the inputs.
-void set_backward(LayerWork& work, Work backward) {
+void set_backward(LayerWork& work, PassWork backward) {
   work.backward_input = backward;
   work.backward_input.matmul_flops /= 2;
   work.backward_input.moved_bytes /= 2;
@@ -83,7 +83,7 @@ LayerWork embedding_work(const TransformerShape& shape, int microbatch, int tens
   work.forward.num_operations = kEmbeddingForward;
   work.forward.num_reductions = tensor_parallel > 1 ? 1 : 0;
   work.forward.reduced_bytes = static_cast<int64_t>(state);
-  Work backward;
+  PassWork backward;
   backward.moved_bytes = 4 * state;
   backward.num_operations = kEmbeddingBackward;
   work.backward_weight = backward;  // there is no gradient of tokens
@@ -97,14 +97,14 @@ LayerWork block_work(const TransformerShape& shape, int microbatch, int tensor_p
   const double scores =
       4 * static_cast<double>(shape.sequence) * heads_width * (shape.fused_attention ? 0.5 : 1);
   LayerWork work;
-  Work& forward = work.forward;
+  PassWork& forward = work.forward;
   forward.matmul_flops =
       tokens * (2 * static_cast<double>(shape.block_parameters()) + scores) / tensor_parallel;
   forward.moved_bytes = moved(kForward, shape, tokens, tensor_parallel);
   forward.num_operations = kBlockForward;
   forward.num_reductions = tensor_parallel > 1 ? 2 : 0;
   forward.reduced_bytes = static_cast<int64_t>(tokens) * shape.hidden * shape.element_bytes;
-  Work backward = forward;
+  PassWork backward = forward;
   backward.matmul_flops *= 2;
   backward.moved_bytes = moved(kBackward, shape, tokens, tensor_parallel);
   backward.num_operations = kBlockBackward;
@@ -125,12 +125,12 @@ LayerWork head_work(const TransformerShape& shape, int microbatch, int tensor_pa
   const int64_t columns = shape.vocabulary / tensor_parallel;
   const double logits = tokens * static_cast<double>(columns);
   LayerWork work;
-  Work& forward = work.forward;
+  PassWork& forward = work.forward;
   forward.matmul_flops = 2 * logits * static_cast<double>(shape.hidden);
   forward.misaligned = is_misaligned(shape, columns);
   forward.moved_bytes = logits * kLogitBytesForward;
   forward.num_operations = kHeadForward;
-  Work backward = forward;
+  PassWork backward = forward;
   backward.matmul_flops *= 2;
   backward.moved_bytes = logits * kLogitBytesBackward;
   backward.num_operations = kHeadBackward;
@@ -141,8 +141,8 @@ LayerWork head_work(const TransformerShape& shape, int microbatch, int tensor_pa
   return work;
 }
 
-Work update_work(double num_parameters) {
-  Work work;
+PassWork update_work(double num_parameters) {
+  PassWork work;
   work.moved_bytes = num_parameters * kUpdateBytes;
   work.num_operations = 1;
   return work;

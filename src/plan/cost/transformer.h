@@ -28,7 +28,7 @@ struct TransformerShape {
   int64_t block_parameters() const;  // matrices only
 };
 
-struct Work {
+struct PassWork {
   double matmul_flops = 0;
   bool misaligned = false;    // a dimension of its products is no multiple of 16 bytes
   double moved_bytes = 0;     // by all that is not a product
@@ -38,7 +38,7 @@ struct Work {
 };
 
 struct LayerWork {
-  Work forward, backward_input, backward_weight;
+  PassWork forward, backward_input, backward_weight;
   double kept_bytes = 0;  // from forward to backward
 };
 
@@ -48,6 +48,6 @@ LayerWork head_work(const TransformerShape& shape, int microbatch, int tensor_pa
 
 // The optimizer step (AdamW with fp32 masters and fp16 or bf16 weights): fp32 gradient, master and
 // two moments are read, three of them written, the weight written.
-Work update_work(double num_parameters);
+PassWork update_work(double num_parameters);
 
 }  // namespace skarv
