@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "inputs.h"
 #include "plan/cost/roofline.h"
+#include "plan/schedule/timed_schedule.h"
 #include "plan/simulate/step_report.h"
 #include "spec/units.h"
 #include "verb.h"
@@ -21,7 +22,8 @@ struct SimulateFlags {
   std::string run, cluster, model, profile, plan, data, trace, precision = "fp32";
   std::string control = "cubic";
   std::string device_mtbf, host_mtbf, site_mtbf;
-  std::vector<std::string> slow;
+  std::vector<std::string> slow, schedules;
+  std::string save_schedules;
   int64_t context = 0;
   uint64_t seed = 1;
   double jitter = 0;
@@ -97,6 +99,22 @@ Status read_slow(const std::vector<std::string>& texts, StepSettings& settings) 
   return {};
 }
 
+// "north=schedule.json"
+Status read_schedules(const std::vector<std::string>& texts, StepSettings& settings) {
+  for (const std::string& text : texts) {
+    const size_t split = text.find('=');
+    if (split == std::string::npos || split == 0) {
+      return config_error(cat("\"", text, "\" is no island with a file"))
+          .at("--schedule")
+          .with_hint("write it as north=schedule.json");
+    }
+    const std::string path = text.substr(split + 1);
+    SKARV_ASSIGN(const Json json, read_json(path));
+    SKARV_ASSIGN(settings.schedules[text.substr(0, split)], schedule_from_json(json, path));
+  }
+  return {};
+}
+
 Status read_time(const std::string& text, const char* flag, double& seconds) {
   if (text.empty()) return {};
   const auto parsed = parse_quantity(text, Quantity::kSeconds);
@@ -109,6 +127,7 @@ Result<PlanSettings> settings_of(const SimulateFlags& flags) {
   PlanSettings settings;
   settings.step.seed = flags.seed;
   settings.step.jitter = flags.jitter;
+  settings.step.order.max_pieces = kRunEffort;  // as a run's schedules are built
   settings.step.keep_spans = !flags.trace.empty();
   settings.num_streams = flags.streams;
   SKARV_TRY(read_slow(flags.slow, settings.step));
@@ -118,7 +137,19 @@ Result<PlanSettings> settings_of(const SimulateFlags& flags) {
   auto control = congestion_control_from(flags.control);
   if (!control.ok()) return control.status().at("--congestion-control");
   settings.control = *control;
+  SKARV_TRY(read_schedules(flags.schedules, settings.step));
+  settings.step.whole = !flags.save_schedules.empty();
   return settings;
+}
+
+// FOLDER/<island>.json: the lists that a run of this plan executes, for every device.
+Status save_schedules(const PlanStep& step, const std::filesystem::path& folder) {
+  SKARV_TRY(make_directories(folder));
+  for (size_t i = 0; i < step.islands.size(); ++i) {
+    SKARV_TRY(write_file_atomic(folder / (step.names[i] + ".json"),
+                                to_json(step.islands[i].schedule).dump(1) + "\n"));
+  }
+  return {};
 }
 
 Status simulate(const SimulateFlags& flags) {
@@ -136,6 +167,7 @@ Status simulate(const SimulateFlags& flags) {
   if (!flags.trace.empty()) {
     SKARV_TRY(write_file_atomic(flags.trace, to_trace(*step).dump() + "\n"));
   }
+  if (!flags.save_schedules.empty()) SKARV_TRY(save_schedules(*step, flags.save_schedules));
   if (flags.json) {
     std::printf("%s\n", to_json(*step, plan).dump(2).c_str());
     return Status();
@@ -173,6 +205,11 @@ void add_simulate(CLI::App& app, VerbAction& action) {
                    "deviation of each computation, as a fraction of its time")
       ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--slow", flags->slow, "a straggler: site/host/index=FACTOR (may be repeated)")
+      ->allow_extra_args(false);
+  verb->add_option("--save-schedules", flags->save_schedules,
+                   "folder: write each island's action lists (JSON), as a run executes them");
+  verb->add_option("--schedule", flags->schedules,
+                   "play these action lists: ISLAND=FILE (may be repeated)")
       ->allow_extra_args(false);
   verb->add_option("--seed", flags->seed, "of jitter and failures")->capture_default_str();
   verb->add_option("--streams", flags->streams, "TCP streams between sites")

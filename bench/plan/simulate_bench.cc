@@ -56,9 +56,7 @@ struct Scene {
 void run(benchmark::State& state, const Scene& scene, bool whole, bool spans) {
   StepSettings settings;
   settings.keep_spans = spans;
-  if (whole) {
-    for (const std::string& device : scene.island.devices()) settings.slowdown[device] = 1;
-  }
+  settings.whole = whole;
   int64_t actions = 0;
   int ranks = 0;
   for (auto _ : state) {
@@ -96,7 +94,7 @@ void PlayActions(benchmark::State& state) {
   const StepWorld world = scene.world();
   StepSettings settings;
   settings.keep_spans = false;
-  for (const std::string& device : scene.island.devices()) settings.slowdown[device] = 1;
+  settings.whole = true;
   const IslandStep step = simulate_island(scene.island, {}, world, settings).value();
   const GroupQuery query{scene.island,  step.loads,  world.precision, scene.cluster,
                          scene.devices, scene.hosts, scene.links};

@@ -46,10 +46,7 @@ struct World {
   IslandStep step(const Island& island, bool whole) const {
     const StepWorld world{workload, cluster, devices, hosts, profile, Precision::kFp32};
     StepSettings settings;
-    // Everybody slowed down by nothing is everybody by itself.
-    if (whole) {
-      for (const std::string& device : island.devices()) settings.slowdown[device] = 1;
-    }
+    settings.whole = whole;
     return simulate_island(island, {}, world, settings).value();
   }
 };

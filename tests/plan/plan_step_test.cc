@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "plan/examples.h"
 #include "plan/simulate/step_report.h"
 
@@ -90,6 +92,32 @@ TEST(PlanStep, IsShownAsTableJsonAndTimeLine) {
     }
   }
   EXPECT_NEAR(busy, static_cast<double>(step.islands[0].trace.use[0].compute_ns) * 1e-3, 1e-3);
+}
+
+TEST(PlanStep, AGivenScheduleIsPlayedAndADeadlockIsNamed) {
+  const World world;
+  PlanSettings settings;
+  settings.step.whole = true;
+  const IslandStep built = world.step(settings).islands[0];
+  settings.step.whole = false;
+  Schedule& given = settings.step.schedules["n"];
+  given = built.schedule;
+  EXPECT_EQ(world.step(settings).islands[0].trace.step_ns, built.trace.step_ns);
+  // The first device now waits for the first gradient before it has sent what the second waits for.
+  std::vector<Action>& list = given.actions[0];
+  const auto receive = std::ranges::find(list, ActionKind::kReceiveGradient, &Action::kind);
+  const auto send = std::ranges::find(list, ActionKind::kSendActivation, &Action::kind);
+  std::rotate(send, receive, receive + 1);
+  const Status stuck =
+      simulate_plan(world.plan, world.run, world.cluster, world.profile, settings).status();
+  EXPECT_THAT(stuck.message(), testing::HasSubstr("deadlock: n/h"));
+  EXPECT_THAT(stuck.message(), testing::HasSubstr("\"receive-gradient pipeline 0 stage 0"));
+  EXPECT_THAT(stuck.message(), testing::HasSubstr("\"receive-activation pipeline 0 stage 1"));
+  settings.step.schedules["m"] = given;
+  EXPECT_EQ(simulate_plan(world.plan, world.run, world.cluster, world.profile, settings)
+                .status()
+                .origin(),
+            "schedule");
 }
 
 TEST(PlanStep, NonsenseIsNamedWithItsPlace) {

@@ -169,6 +169,9 @@ TEST(LinkCost, MeasuredBeforeStatedBeforeAssumed) {
   EXPECT_EQ(link("s/h0/0", "s/h1/0").bandwidth, 1e8);
   EXPECT_EQ(link("s/h0/0", "t/h0/0").bandwidth, 12.5e6);
   EXPECT_EQ(link("s/h0/0", "t/h0/0").latency_ns, 50'000'000);
+  cluster.links[0].loss = 1e-3;  // two CUBIC streams of 1448 / 0.1 * sqrt(1500) bytes/s
+  EXPECT_NEAR(link("s/h0/0", "t/h0/0").bandwidth, 1.1216e6, 1e2);
+  cluster.links[0].loss = 0;
   cluster.sites[1].uplink_bandwidth = 1e6;
   EXPECT_EQ(link("s/h0/0", "t/h0/0").bandwidth, 1e6);
   profile.links.push_back({"t", "s", 2e6, 0.01});

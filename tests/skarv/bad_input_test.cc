@@ -404,6 +404,20 @@ INSTANTIATE_TEST_SUITE_P(
                plan["islands"][1]["pipelines"][0]["stages"][0]["devices"] = {"north/a/0"};
                write_text(folder / "plan.json", plan.dump());
              }},
+        Case{"simulate_schedule_of_nobody",
+             kSimulate + " --schedule s.json",
+             2,
+             {"--schedule", "north=schedule.json"}},
+        Case{"simulate_schedule_damaged",
+             kSimulate + " --schedule north=s.json",
+             2,
+             {"s.json", "ranks"},
+             put("s.json", "{}")},
+        Case{"simulate_schedule_of_others",
+             kSimulate + " --schedule north=s.json",
+             2,
+             {"the schedule is for 0 devices"},
+             put("s.json", "{\"ranks\": []}")},
         Case{"simulate_trace_below_a_file", kSimulate + " --trace run.toml/t", 2, {"run.toml/t"}}),
     [](const auto& info) { return info.param.name; });
 

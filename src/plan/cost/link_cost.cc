@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "plan/outer/tcp.h"
 
 namespace skarv {
 namespace {
@@ -135,6 +136,11 @@ Result<LinkCost> link_cost(const DeviceInfo& a, const DeviceInfo& b, const Clust
   for (const std::string& name : {a.site, b.site}) {
     const double uplink = cluster.find_site(name)->uplink_bandwidth;
     if (uplink > 0) bandwidth = std::min(bandwidth, uplink);
+  }
+  if (link->loss > 0) {
+    // One message uses the two streams of a connection's bulk lane (net/transport.h).
+    bandwidth = std::min(bandwidth, tcp_throughput({link->bandwidth, link->round_trip, link->loss,
+                                                    2, CongestionControl::kCubic}));
   }
   return make(bandwidth, link->round_trip / 2);
 }

@@ -84,7 +84,9 @@ Result<IslandStep> simulate_island(const Island& island,
                                    const StepSettings& settings) {
   SKARV_TRY(check_settings(settings));
   SKARV_TRY(check_devices(island, world.devices));
-  FoldRules rules{owner_share, {}, settings.jitter > 0};
+  const auto given = settings.schedules.find(island.name);
+  const bool is_given = given != settings.schedules.end();
+  FoldRules rules{owner_share, {}, settings.whole || is_given || settings.jitter > 0};
   for (const auto& [device, factor] : settings.slowdown) rules.apart.insert(device);
   for (const LinkMeasure& link : world.links.links) rules.apart.insert({link.from, link.to});
   IslandStep step;
@@ -95,7 +97,12 @@ Result<IslandStep> simulate_island(const Island& island,
   SKARV_ASSIGN(const IslandCost cost, IslandCost::create(query, world.workload, step.fold));
   for (int group = 0; group < cost.num_groups(); ++group) step.groups.push_back(cost.group(group));
   const Ownership ownership = folded_ownership(step.fold, step.loads);
-  SKARV_ASSIGN(step.schedule, timed_schedule(step, ownership, island, world, settings.order));
+  if (is_given) {
+    SKARV_TRY(check_schedule(given->second, island, ownership));
+    step.schedule = given->second;
+  } else {
+    SKARV_ASSIGN(step.schedule, timed_schedule(step, ownership, island, world, settings.order));
+  }
   Routes routes(step.fold, step.schedule.devices, world.cluster, world.devices, world.hosts,
                 world.links);
   SKARV_ASSIGN(const Program program, compile(step.schedule, cost, routes, settings));

@@ -78,6 +78,12 @@ Result<PlanStep> simulate_plan(const Plan& plan, const Run& run, const Cluster& 
   SKARV_TRY(check_plan(plan, run.model, run, cluster));
   SKARV_TRY(check_settings(settings.step));
   SKARV_TRY(check_slow_devices(plan, settings.step));
+  for (const auto& [name, schedule] : settings.step.schedules) {
+    if (plan.find_island(name) != nullptr) continue;
+    return Status(Code::kNotFound, Scope::kConfig, cat("the plan has no island ", name))
+        .at("schedule")
+        .with_hint("a schedule belongs to an island of the plan");
+  }
   SKARV_TRY(check_rates(settings.rates));
   if (settings.num_streams < 1 || settings.num_streams > 64) {
     return config_error(cat(settings.num_streams, " TCP streams"))

@@ -27,6 +27,9 @@ struct StepSettings {
   std::map<std::string, double> slowdown;  // stragglers: device -> factor of its computing times
   bool keep_spans = true;                  // every action's begin and end
   OrderOptions order;                      // where the schedule is built: the effort it is worth
+  bool whole = false;                      // nothing is folded
+  // By island: played instead of a schedule that is built, after check_schedule; nothing is folded.
+  std::map<std::string, Schedule> schedules;
 };
 // Error: what makes no sense, named.
 Status check_settings(const StepSettings& settings);
