@@ -13,6 +13,15 @@
 namespace skarv {
 namespace {
 
+// Whole quarters of one microbatch, at least one and at most all: so that replicas whose optimizer
+// shares differ by a slab have the same limit, and the same order.
+int64_t useful_memory(int64_t limit, int64_t one, int num_microbatches) {
+  if (one == 0) return 0;
+  const __int128 quarters = static_cast<__int128>(std::max(limit, one)) * 4 / one;
+  const __int128 most = static_cast<__int128>(num_microbatches) * 4;
+  return static_cast<int64_t>(std::min(quarters, most) * one / 4);
+}
+
 class Timing {
  public:
   Timing(const IslandView& view, const std::map<std::string, int64_t>& activation_bytes)
@@ -129,8 +138,9 @@ class Timing {
       }
     }
     for (int worker = 0; worker < num_workers; ++worker) {
-      times.memory_bytes[worker] =
-          std::max(times.memory_bytes[worker] - spare[worker], least_memory(times, worker));
+      int64_t& limit = times.memory_bytes[worker];
+      limit =
+          useful_memory(limit - spare[worker], least_memory(times, worker), times.num_microbatches);
     }
     return {};
   }

@@ -53,6 +53,9 @@ TEST_F(IslandTimes, MemoryLimitsWhatIsInFlight) {
   const PipelineTimes tight = times({{"north/h0/0", 2 * each + each / 2}}).value()[0];
   EXPECT_LT(tight.memory_bytes[0], 3 * each);
   EXPECT_GE(tight.memory_bytes[0], each);
+  // A little more or less makes no other pipeline, neither does more than all.
+  EXPECT_EQ(times({{"north/h0/0", 2 * each + each / 2 + 7}}).value()[0], tight);
+  EXPECT_EQ(times({{"north/h0/0", 100 * each}}).value()[0], times().value()[0]);
   // Less than one microbatch needs: planned all the same.
   EXPECT_EQ(times({{"north/h0/0", 1}}).value()[0].memory_bytes[0], each);
 }
