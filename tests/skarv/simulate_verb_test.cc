@@ -1,0 +1,61 @@
+// `skarv simulate` as people call it: figures that agree, a time line, schedules saved and played.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "skarv/program_fixture.h"
+
+namespace skarv {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SimulateVerb : public testing::Test {
+ protected:
+  SimulateVerb() : folder_(fs::temp_directory_path() / cat("skarv-simulate-", ::getpid())) {
+    make_good_inputs(folder_);
+  }
+  ~SimulateVerb() override {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  ProgramEnd run(const std::string& words) const {
+    std::vector<std::string> command = {SKARV_PROGRAM,  "simulate",     "run.toml",
+                                        "--cluster",    "cluster.toml", "--profile",
+                                        "profile.json", "--plan",       "plan.json"};
+    for (const std::string& word : split(words, ' ')) command.push_back(word);
+    return run_program(command, folder_, std::chrono::seconds(20));
+  }
+  const fs::path folder_;
+};
+
+TEST_F(SimulateVerb, FiguresAgreeAndSavedSchedulesPlayTheSame) {
+  const ProgramEnd end = run("--json --trace t.json --save-schedules schedules");
+  ASSERT_EQ(end.exit_code, 0) << end.text;
+  const Json json = parse_json(end.text, "stdout").value();
+  ASSERT_EQ(json["islands"].size(), 2u);
+  for (const Json& island : json["islands"]) {
+    for (const Json& device : island["devices"]) {
+      double sum = 0;
+      for (const char* part : {"start_up", "compute", "bubble", "exposed", "collective", "done"}) {
+        sum += device["seconds"][part].get<double>();
+      }
+      EXPECT_NEAR(sum, island["step_seconds"].get<double>(), 1e-9);
+      EXPECT_TRUE(device["memory"]["fits"].get<bool>());
+    }
+  }
+  EXPECT_GT(read_json(folder_ / "t.json").value()["traceEvents"].size(), 10u);
+
+  const ProgramEnd again =
+      run("--json --schedule north=schedules/north.json --schedule south=schedules/south.json");
+  ASSERT_EQ(again.exit_code, 0) << again.text;
+  EXPECT_EQ(parse_json(again.text, "stdout").value()["islands"], json["islands"]);
+
+  const ProgramEnd slow = run("--slow north/a/0=2");
+  ASSERT_EQ(slow.exit_code, 0) << slow.text;
+  EXPECT_NE(slow.text.find("south waits for north"), std::string::npos) << slow.text;
+}
+
+}  // namespace
+}  // namespace skarv
