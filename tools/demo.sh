@@ -65,7 +65,7 @@ $skarv probe "$out/run.toml" --cluster "$out/cluster.toml" --out "$out/profile.j
 
 step "3. the plan"
 $skarv plan "$out/run.toml" --cluster "$out/cluster.toml" --profile "$out/profile.json" \
-  --trainable --out "$out/plan.json"
+  --trainable --schedule 1f1b --out "$out/plan.json"
 
 step "4. training"
 $skarv train "$out/run.toml" --cluster "$out/cluster.toml" --profile "$out/profile.json" \

@@ -20,6 +20,7 @@ namespace {
 
 struct PlanFlags {
   std::string run, cluster, profile, plan, from, output = "plan.json", data;
+  std::vector<std::string> schedules;
   double budget_seconds = 0;
   bool json = false, trainable = false;
 };
@@ -49,6 +50,7 @@ Result<Profile> profile_of(const PlanFlags& flags, const Run& run, const Cluster
 PlannerLimits limits_of(const PlanFlags& flags) {
   PlannerLimits limits = flags.trainable ? trainer_limits() : PlannerLimits();
   limits.budget_seconds = flags.budget_seconds;
+  limits.schedules = flags.schedules;
   const Time began = Clock::real().now();
   limits.progress = [began](double done, double best_step_seconds) {
     if (isatty(STDERR_FILENO) == 0) return;
@@ -115,6 +117,8 @@ void add_plan(CLI::App& app, VerbAction& action) {
   verb->add_option("--out", flags->output, "the plan (JSON)")->capture_default_str();
   verb->add_option("--budget", flags->budget_seconds, "CPU seconds; then the best so far is taken")
       ->check(CLI::PositiveNumber);
+  verb->add_option("--schedule", flags->schedules, "only these schedules")
+      ->check(CLI::IsMember({"1f1b", "zero-bubble"}));
   verb->add_flag("--trainable", flags->trainable, "only what `skarv train` can run today");
   verb->add_flag("--json", flags->json, "print plan and figures as JSON");
   verb->footer("Example: skarv plan run.toml --cluster cluster.toml --out plan.json");
