@@ -63,6 +63,17 @@ TEST(Workload, RefusesTheProfileOfAnotherModel) {
   EXPECT_EQ(Workload::from_run(small_run(4), profile).status().code(), Code::kInvalidArgument);
 }
 
+TEST(Workload, RefusesFiguresBeyondAllMeasure) {
+  Profile profile = small_profile({1});
+  profile.layers[1].backward_weight = 1e30;
+  const Status time = Workload::from_run(small_run(4), profile).status();
+  EXPECT_EQ(time.code(), Code::kInvalidArgument);
+  EXPECT_THAT(time.message(), testing::HasSubstr("backward_weight of a layer of kind block, cpu"));
+  profile = small_profile({1});
+  profile.layers[0].activation_bytes = 1e300;
+  EXPECT_EQ(Workload::from_run(small_run(4), profile).status().origin(), "profile");
+}
+
 TEST(Workload, MayBeMadeOfAnyLayers) {
   Workload workload(2048, {{100, 8}, {200, 8}, {50, 0}}, {0, 1, 2});
   for (int kind : {0, 1, 2}) {

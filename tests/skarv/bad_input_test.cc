@@ -404,6 +404,13 @@ INSTANTIATE_TEST_SUITE_P(
                plan["islands"][1]["pipelines"][0]["stages"][0]["devices"] = {"north/a/0"};
                write_text(folder / "plan.json", plan.dump());
              }},
+        Case{"simulate_time_beyond_measure",
+             kSimulate,
+             2,
+             {"profile", "forward of a layer of kind embedding", "1e+30"},
+             change("profile.json", "\"forward\": ",
+                    "\"forward\": 1e30, \"backward_input\": 0, "
+                    "\"backward_weight\": ")},
         Case{"simulate_schedule_of_nobody",
              kSimulate + " --schedule s.json",
              2,

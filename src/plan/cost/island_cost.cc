@@ -11,8 +11,11 @@
 namespace skarv {
 namespace {
 
+constexpr double kLongest = 1e15;  // ns: eleven days; a pace of next to nothing is no faster
+
 int64_t paced(int64_t nominal, double pace) {
-  return pace == 1 ? nominal : std::llround(static_cast<double>(nominal) / pace);
+  return pace == 1 ? nominal
+                   : std::llround(std::min(kLongest, static_cast<double>(nominal) / pace));
 }
 
 }  // namespace

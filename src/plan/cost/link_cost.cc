@@ -80,16 +80,18 @@ LinkCost inside_site(const DeviceInfo& a, const DeviceInfo& b, const Cluster& cl
 
 int64_t LinkCost::transfer_ns(int64_t bytes) const {
   const auto straight = [&](int64_t part) { return static_cast<double>(part) * 1e9 / bandwidth; };
-  if (knots_ == nullptr) return static_cast<int64_t>(std::ceil(straight(bytes)));
+  // A link of next to nothing takes eleven days for anything: sums have to stay in 63 bits.
+  const auto whole = [](double ns) { return static_cast<int64_t>(std::ceil(std::min(ns, 1e15))); };
+  if (knots_ == nullptr) return whole(straight(bytes));
   const Knot& last = knots_->back();
   if (bytes >= last.bytes) {
-    return static_cast<int64_t>(std::ceil(last.ns + straight(bytes - last.bytes)));
+    return whole(last.ns + straight(bytes - last.bytes));
   }
   const auto above = std::ranges::upper_bound(*knots_, bytes, {}, &Knot::bytes);
   const auto below = above - 1;  // the first knot is the empty message
   const double part =
       static_cast<double>(bytes - below->bytes) / static_cast<double>(above->bytes - below->bytes);
-  return static_cast<int64_t>(std::ceil(below->ns + part * (above->ns - below->ns)));
+  return whole(below->ns + part * (above->ns - below->ns));
 }
 
 Result<LinkCost> LinkCost::from_points(const std::vector<LinkPoint>& points, int64_t latency_ns) {

@@ -13,6 +13,26 @@ namespace {
 int64_t nanoseconds(double seconds) { return std::llround(seconds * 1e9); }
 int64_t whole_bytes(double bytes) { return static_cast<int64_t>(std::ceil(bytes)); }
 
+// Beyond these, sums over a step would not stay in 63 bits.
+constexpr double kLongest = 1e4;  // seconds
+constexpr double kLargest = 1e15;
+
+Status check_layer(const LayerTime& time) {
+  const auto check = [&](const char* what, double value, double most, const char* unit) -> Status {
+    if (value >= 0 && value <= most) return {};
+    return config_error(cat(what, " of a layer of kind ", name_of(time.kind), ", ", time.chip,
+                            ", microbatch ", time.microbatch, " is ", value, " ", unit))
+        .at("profile")
+        .with_hint(cat("it may be 0 to ", most, " ", unit, ": measure again with `skarv probe`"));
+  };
+  SKARV_TRY(check("forward", time.forward, kLongest, "s"));
+  SKARV_TRY(check("backward_input", time.backward_input, kLongest, "s"));
+  SKARV_TRY(check("backward_weight", time.backward_weight, kLongest, "s"));
+  SKARV_TRY(check("update", time.update, kLongest, "s"));
+  SKARV_TRY(check("activation_bytes", time.activation_bytes, kLargest, "bytes"));
+  return check("transient_bytes", time.transient_bytes, kLargest, "bytes");
+}
+
 // Applies `value(member)` to every figure that grows with the microbatch.
 template <typename Value>
 MeasuredLayer each(int microbatch, Value value) {
@@ -81,6 +101,7 @@ Result<Workload> Workload::from_run(const Run& run, const Profile& profile) {
   workload.name_kinds(
       {name_of(LayerKind::kEmbedding), name_of(LayerKind::kBlock), name_of(LayerKind::kHead)});
   for (const LayerTime& time : profile.layers) {
+    SKARV_TRY(check_layer(time));
     workload.add(time.chip, static_cast<int>(time.kind), time.tensor_parallel,
                  {time.microbatch, time.forward, time.backward_input, time.backward_weight,
                   time.update, time.activation_bytes, time.transient_bytes});

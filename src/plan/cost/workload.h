@@ -39,7 +39,7 @@ struct MeasuredLayer {
 class Workload {
  public:
   // Times measured by `skarv probe` or written by hand. Never fails on a gap of the profile: cost()
-  // does, for what is asked. Error: a profile of another model.
+  // does, for what is asked. Error: a profile of another model, a figure beyond all measure.
   static Result<Workload> from_run(const Run& run, const Profile& profile);
 
   // For other sources: the row of layers, each with its kind (0, 1, ...); then add() what is known.
