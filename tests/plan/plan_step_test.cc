@@ -140,6 +140,10 @@ TEST(PlanStep, NonsenseIsNamedWithItsPlace) {
                 .status()
                 .origin(),
             "site_mtbf");
+  world.plan.islands[0].pipelines[0].samples = 2'000'000'000;
+  world.run.global_batch = 2'000'000'004;
+  EXPECT_EQ(simulate_plan(world.plan, world.run, world.cluster, world.profile).status().code(),
+            Code::kResourceExhausted);
   world.plan.islands[0].pipelines[0].stages[1].first = 2;
   const Status layers = simulate_plan(world.plan, world.run, world.cluster, world.profile).status();
   EXPECT_THAT(layers.origin(), testing::StartsWith("islands[0].pipelines[0].stages[1]"));

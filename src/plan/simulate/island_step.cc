@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/text.h"
 #include "plan/schedule/builder.h"
 #include "plan/schedule/island_times.h"
 
@@ -32,6 +33,26 @@ Ownership folded_ownership(const Fold& fold, const std::vector<GroupLoad>& loads
 const SlabTable& no_slabs() {
   static const SlabTable table(Model{2, 2, 0, 1, 1, 2, 2, 1}, 1);
   return table;
+}
+
+// About 70 bytes an action: a step may take some gigabytes, not the machine.
+constexpr double kMostActions = 4e7;
+
+Status check_size(const Fold& fold) {
+  double num_actions = 0;
+  for (size_t i = 0; i < fold.island.pipelines.size(); ++i) {
+    const Pipeline& pipeline = fold.island.pipelines[i];
+    for (const Stage& stage : pipeline.stages) {
+      num_actions += 7.0 * static_cast<double>(stage.devices.size()) * pipeline.num_microbatches();
+    }
+    if (num_actions <= kMostActions) continue;
+    return Status(Code::kResourceExhausted, Scope::kConfig,
+                  cat("a step of ", pipeline.num_microbatches(), " microbatches has more than ",
+                      human_count(kMostActions), " actions"))
+        .at(cat("island ", fold.island.name))
+        .with_hint("use larger microbatches or fewer samples");
+  }
+  return {};
 }
 
 // As plan/schedule/timed_schedule.h does for a whole island: what a run will execute.
@@ -91,6 +112,7 @@ Result<IslandStep> simulate_island(const Island& island,
   for (const LinkMeasure& link : world.links.links) rules.apart.insert({link.from, link.to});
   IslandStep step;
   step.fold = fold_island(island, world.devices, world.hosts, rules);
+  SKARV_TRY(check_size(step.fold));
   step.loads = std::move(loads);
   const GroupQuery query{island,        step.loads,  world.precision, world.cluster,
                          world.devices, world.hosts, world.links};

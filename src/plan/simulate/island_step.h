@@ -34,8 +34,8 @@ struct IslandStep {
 };
 
 // Owners hold shares of every layer. Errors: a device that the cluster lacks, a gap in the times, a
-// missing link, an unknown schedule. REQUIRES: check_plan passed. With jitter nothing is folded:
-// every device has its own noise.
+// missing link, an unknown schedule, more actions than memory should hold (kResourceExhausted).
+// REQUIRES: check_plan passed. With jitter nothing is folded: every device has its own noise.
 Result<IslandStep> simulate_island(const Island& island,
                                    const std::map<std::string, double>& owner_share,
                                    const StepWorld& world, const StepSettings& settings = {});
