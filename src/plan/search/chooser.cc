@@ -11,7 +11,8 @@ namespace skarv {
 namespace {
 
 constexpr int kTightenings = 4;  // a pool's memory is lowered by what the simulator found too much
-constexpr size_t kNumFinalists = 4;
+constexpr size_t kNumFinalists = 4;  // of a large cluster
+constexpr size_t kNumSmallFinalists = 12;
 constexpr size_t kNumAlternatives = 5;
 constexpr int64_t kFewDevices = 64;  // up to here clusters with a device less are looked at too
 
@@ -58,7 +59,10 @@ class Chooser {
     Status failed;
     Finals finals(world, question_.step);
     others_.clear();
-    for (size_t i = 0; i < found_.size() && i < kNumFinalists; ++i) {
+    int64_t num_devices = 0;
+    for (const WorldSite& site : world.sites()) num_devices += site.num_devices;
+    const size_t num_finalists = num_devices <= kFewDevices ? kNumSmallFinalists : kNumFinalists;
+    for (size_t i = 0; i < found_.size() && i < num_finalists; ++i) {
       Result<Finalist> judged = finals.judge(found_[i]);
       if (!judged.ok()) {
         failed = judged.status();
@@ -72,7 +76,10 @@ class Chooser {
       best = std::move(*judged);
     }
     if (!best && !failed.ok()) return failed;
-    if (best && best->overflow_bytes == 0) finals.share_anew(question_.global_batch, *best);
+    if (best && best->overflow_bytes == 0) {
+      finals.share_anew(question_.global_batch, *best);
+      if (!world.is_over_budget()) finals.move_layers(*best);
+    }
     return best;
   }
 

@@ -7,6 +7,7 @@
 #include "plan/search/interleave.h"
 #include "plan/search/island_time.h"
 #include "plan/search/pipeline_clock.h"
+#include "plan/search/stage_memory.h"
 
 namespace skarv {
 namespace {
@@ -243,6 +244,47 @@ void Finals::share_anew(int64_t global_batch, Finalist& finalist) {
     if (!judged.ok() || judged->overflow_bytes > 0 || judged->step_ns >= finalist.step_ns) return;
     judged->others = std::move(finalist.others);
     finalist = std::move(*judged);
+  }
+}
+
+void Finals::move_layers(Finalist& finalist) {
+  int64_t num_devices = 0;
+  for (const IslandChoice& choice : finalist.shape.islands) {
+    for (int site : choice.sites) num_devices += world_.sites()[site].num_devices;
+  }
+  int trials = num_devices <= 64 ? 80 : num_devices <= 512 ? 40 : 0;
+  for (bool is_better = true; is_better && trials > 0;) {
+    is_better = false;
+    size_t slowest = 0;
+    for (size_t i = 0; i < finalist.shape.islands.size(); ++i) {
+      if (finalist.shape.islands[i].step_ns() > finalist.shape.islands[slowest].step_ns()) {
+        slowest = i;
+      }
+    }
+    const IslandShape before = finalist.shape.islands[slowest].shapes.front();
+    for (size_t g = 0; g < before.groups.size() && !is_better; ++g) {
+      for (int s = 0; s + 1 < before.groups[g].pipeline.num_stages() && !is_better; ++s) {
+        for (int direction : {1, -1}) {
+          if (is_better || --trials < 0) break;
+          WholeShape whole = finalist.shape;
+          IslandShape& shape = whole.islands[slowest].shapes.front();
+          std::vector<StageShape>& stages = shape.groups[g].pipeline.stages;
+          stages[s].last += direction;
+          stages[s + 1].first += direction;
+          if (stages[s].last <= stages[s].first || stages[s + 1].last <= stages[s + 1].first) {
+            continue;
+          }
+          if (!settle_memory(world_, shape.num_pipelines(), shape.groups[g])) continue;
+          Result<Finalist> judged = judge(whole);
+          if (!judged.ok() || judged->overflow_bytes > 0) continue;
+          const int64_t mine = judged->shape.islands[slowest].step_ns();
+          if (mine >= before.step_ns || judged->step_ns > finalist.step_ns) continue;
+          judged->others = std::move(finalist.others);
+          finalist = std::move(*judged);
+          is_better = true;
+        }
+      }
+    }
   }
 }
 

@@ -35,6 +35,9 @@ class Finals {
   // The same shapes with samples shared out anew by the times that the simulator finds for their
   // pipelines, as long as that makes the step shorter.
   void share_anew(int64_t global_batch, Finalist& finalist);
+  // A layer over a border of stages in the slowest island, wherever the simulator finds that
+  // faster; few trials, none for large islands.
+  void move_layers(Finalist& finalist);
 
  private:
   struct Verdict {

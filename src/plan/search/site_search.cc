@@ -10,7 +10,8 @@ namespace {
 
 constexpr int kSharings = 4;            // corrections of the shares by the speeds found
 constexpr size_t kMostPartitioned = 3;  // sites of which all partitions are tried
-constexpr int64_t kSmallSite = 64;      // devices; larger ones are joined only if they must
+constexpr size_t kKept = 12;
+constexpr int64_t kSmallSite = 64;  // devices; larger ones are joined only if they must
 
 class SiteSearch {
  public:
@@ -34,10 +35,50 @@ class SiteSearch {
     } else if (may_join && (found_.empty() || !found_.front().left_out.empty())) {
       join_the_weak(sites);
     }
+    if (num_devices <= kSmallSite) nudge();
     return std::move(found_);
   }
 
  private:
+  // A sample or two from the slowest island to another, as long as that helps: shapes change with
+  // the samples, which sharing in proportion does not see.
+  void nudge() {
+    for (bool is_better = true; is_better && !found_.empty();) {
+      is_better = false;
+      const WholeShape best = found_.front();
+      size_t slowest = 0;
+      for (size_t i = 0; i < best.islands.size(); ++i) {
+        if (best.islands[i].step_ns() > best.islands[slowest].step_ns()) slowest = i;
+      }
+      for (size_t to = 0; to < best.islands.size(); ++to) {
+        for (int64_t moved : {1, 2}) {
+          if (to == slowest || best.islands[slowest].samples <= moved) continue;
+          WholeShape whole;
+          for (size_t i = 0; i < best.islands.size(); ++i) {
+            const int64_t change = i == to ? moved : i == slowest ? -moved : 0;
+            whole.islands.push_back(
+                choice_for(best.islands[i].sites, best.islands[i].samples + change));
+            if (whole.islands.back().shapes.empty()) break;
+          }
+          if (whole.islands.size() < best.islands.size() || whole.islands.back().shapes.empty()) {
+            continue;
+          }
+          is_better |= whole.step_ns() < found_.front().step_ns();
+          keep(std::move(whole));
+        }
+      }
+    }
+  }
+
+  IslandChoice choice_for(const std::vector<int>& sites, int64_t samples) {
+    IslandChoice choice{sites, samples, {}, {}};
+    if (samples == 0) return choice;
+    IslandAnswer answer = shapes_of(sites, samples);
+    choice.shapes = std::move(answer.shapes);
+    choice.step_with_pool = std::move(answer.step_with_pool);
+    return choice;
+  }
+
   void partition(std::vector<int> rest, std::vector<std::vector<int>> islands, bool may_join) {
     if (rest.empty()) {
       if (!islands.empty()) offer(islands);
@@ -166,12 +207,7 @@ class SiteSearch {
       std::vector<double> alive_speeds;
       bool is_complete = true;
       for (size_t i = 0; i < islands.size(); ++i) {
-        IslandChoice choice{islands[i], samples[i], {}, {}};
-        if (samples[i] > 0) {
-          IslandAnswer answer = shapes_of(islands[i], samples[i]);
-          choice.shapes = std::move(answer.shapes);
-          choice.step_with_pool = std::move(answer.step_with_pool);
-        }
+        IslandChoice choice = choice_for(islands[i], samples[i]);
         if (choice.shapes.empty()) {
           is_complete = false;
           continue;
@@ -234,7 +270,7 @@ class SiteSearch {
       world_.limits().progress(num_kept_ / expected,
                                static_cast<double>(found_.front().step_ns()) * 1e-9);
     }
-    if (found_.size() > 8) found_.pop_back();
+    if (found_.size() > kKept) found_.pop_back();
   }
 
   struct Known {
