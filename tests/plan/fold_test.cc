@@ -126,6 +126,26 @@ TEST(Fold, AStragglerIsAClassOfItsOwn) {
   EXPECT_THAT(slow.schedule.devices[slow.trace.use[0].awaited], testing::StartsWith("s/h2/"));
 }
 
+TEST(Fold, AGroupIsAsSlowAsItsSlowest) {
+  const World world(hosts_of(2, 2, 2e5));
+  const Island island{
+      "s", {{1, 8, "1f1b", {{0, 4, {"s/h0/0", "s/h0/1"}, 2}, {4, 8, {"s/h1/0", "s/h1/1"}, 2}}}}};
+  const StepWorld step_world{world.workload, world.cluster, world.devices,
+                             world.hosts,    world.profile, Precision::kFp32};
+  StepSettings settings;
+  settings.slowdown["s/h1/1"] = 2;
+  const IslandStep one = simulate_island(island, {}, step_world, settings).value();
+  settings.slowdown["s/h1/0"] = 2;
+  const IslandStep both = simulate_island(island, {}, step_world, settings).value();
+  EXPECT_EQ(one.fold.num_ranks(), 4);
+  EXPECT_EQ(one.trace.use[2].bubble_ns, both.trace.use[2].bubble_ns);
+  EXPECT_NEAR(static_cast<double>(one.trace.step_ns), static_cast<double>(both.trace.step_ns), 4e6);
+  settings.slowdown.clear();
+  settings.jitter = 0.2;
+  const IslandStep noisy = simulate_island(island, {}, step_world, settings).value();
+  EXPECT_EQ(noisy.trace.spans[2].front().end, noisy.trace.spans[3].front().end);
+}
+
 TEST(Fold, ThousandsOfDevicesAreAHandful) {
   const World world(hosts_of(512, 8, 1e9));
   Island island{"s", {}};

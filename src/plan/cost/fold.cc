@@ -35,7 +35,7 @@ class Folder {
  public:
   Folder(const Island& island, const DeviceIndex& devices, const HostIndex& hosts,
          const FoldRules& rules)
-      : island_(island), whole_(rules.whole), names_(island.devices()) {
+      : island_(island), whole_(rules.whole), apart_(rules.apart), names_(island.devices()) {
     std::map<std::string, int64_t> chips, sites;
     std::map<std::string, int> numbers;
     for (size_t rank = 0; rank < names_.size(); ++rank) {
@@ -112,6 +112,8 @@ class Folder {
     for (const Stage& stage : pipeline.stages) {
       if (stage.devices.size() != degree) return false;
       for (size_t i = 0; i < degree; ++i) {
+        // One that is slow holds its whole group up.
+        if (apart_.contains(stage.devices[i])) return false;
         if (member.emplace(stage.devices[i], i).first->second != i) return false;
       }
     }
@@ -190,6 +192,7 @@ class Folder {
 
   const Island& island_;
   const bool whole_;
+  const std::set<std::string>& apart_;
   const std::vector<std::string> names_;
   std::map<std::string, int> rank_of_;
   std::map<std::string, int64_t> rules_;

@@ -239,6 +239,12 @@ Result<std::vector<DeviceMemory>> estimate_memory(const Schedule& schedule, cons
   return memory_of({schedule, island, fold, loads, workload, run.precision, devices, profile});
 }
 
+int64_t activation_room(const DeviceMemory& memory) {
+  const int64_t left = std::max<int64_t>(0, memory.limit - memory.total());
+  const int64_t room = left - left / 20, step = std::max<int64_t>(1, memory.limit / 256);
+  return room < step ? room : room / step * step;
+}
+
 std::map<std::string, int64_t> keeper_memory(const Ownership& ownership, const SlabTable& table) {
   return keeper_memory(ownership.devices, loads_of(ownership, table));
 }

@@ -38,6 +38,11 @@ struct DeviceMemory {
   bool fits() const { return total() <= limit; }
 };
 
+// What activations may fill when a schedule is made, of a device that holds all else: a twentieth
+// stays free. In steps of a 256th of the device, so that replicas whose owners differ by a slab get
+// the same schedule.
+int64_t activation_room(const DeviceMemory& without_activations);
+
 // Part of an accelerator's memory that caching allocators lose to fragments and their libraries to
 // workspaces. A cpu device has nothing of the kind.
 inline constexpr double kReserve = 0.04;

@@ -18,8 +18,7 @@ Result<Schedule> build_timed_schedule(const Island& island, const Ownership& own
                estimate_memory(idle, island, ownership, table, run, devices, profile));
   std::map<std::string, int64_t> activation_bytes;
   for (size_t rank = 0; rank < memory.size(); ++rank) {
-    const int64_t left = std::max<int64_t>(0, memory[rank].limit - memory[rank].total());
-    activation_bytes[idle.devices[rank]] = left - left / 20;
+    activation_bytes[idle.devices[rank]] = activation_room(memory[rank]);
   }
   SKARV_ASSIGN(const std::vector<PipelineTimes> times,
                island_times({island, workload, cluster, devices, profile}, activation_bytes));

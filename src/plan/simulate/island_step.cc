@@ -66,8 +66,7 @@ Result<Schedule> timed_schedule(const IslandStep& step, const Ownership& ownersh
                           world.devices, world.links}));
   std::map<std::string, int64_t> activation_bytes;
   for (size_t rank = 0; rank < memory.size(); ++rank) {
-    const int64_t left = std::max<int64_t>(0, memory[rank].limit - memory[rank].total());
-    activation_bytes[idle.devices[rank]] = left - left / 20;
+    activation_bytes[idle.devices[rank]] = activation_room(memory[rank]);
   }
   SKARV_ASSIGN(
       const std::vector<PipelineTimes> times,

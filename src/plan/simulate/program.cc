@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/random.h"
 #include "base/text.h"
@@ -44,11 +45,20 @@ class Compiler {
   Status add_rank(int rank) {
     std::vector<Op>& ops = program_.ops[rank];
     ops.reserve(schedule_.actions[rank].size());
-    const std::string& device = schedule_.devices[rank];
-    const CounterRandom random(settings_.seed, device);
-    const auto slow = settings_.slowdown.find(device);
-    const double factor = slow == settings_.slowdown.end() ? 1 : slow->second;
+    const std::vector<std::string> alone = {schedule_.devices[rank]};
+    const std::vector<Pipeline>& pipelines = cost_.fold().island.pipelines;
+    // A tensor-parallel group computes in lockstep: one noise, and the pace of its slowest.
+    const std::vector<std::string>* group = &alone;
+    std::optional<CounterRandom> random(std::in_place, settings_.seed, alone.front());
+    double factor = slowest_of(alone);
     for (const Action& action : schedule_.actions[rank]) {
+      const std::vector<std::string>* const now =
+          action.pipeline < 0 ? &alone : &pipelines[action.pipeline].stages[action.stage].devices;
+      if (now != group) {
+        group = now;
+        random.emplace(settings_.seed, group->front());
+        factor = slowest_of(*group);
+      }
       switch (action.kind) {
         case kSendActivation:
         case kSendGradient: {
@@ -78,10 +88,19 @@ class Compiler {
           break;
         default:
           ops.push_back(
-              {Op::Kind::kCompute, 0, duration(rank, action, factor, random, ops.size())});
+              {Op::Kind::kCompute, 0, duration(rank, action, factor, *random, ops.size())});
       }
     }
     return {};
+  }
+
+  double slowest_of(const std::vector<std::string>& devices) const {
+    double factor = 0;
+    for (const std::string& device : devices) {
+      const auto slow = settings_.slowdown.find(device);
+      factor = std::max(factor, slow == settings_.slowdown.end() ? 1.0 : slow->second);
+    }
+    return factor;
   }
 
   int64_t duration(int rank, const Action& action, double factor, const CounterRandom& random,
