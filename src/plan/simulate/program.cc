@@ -87,8 +87,7 @@ class Compiler {
           ops.push_back({Op::Kind::kMeet, static_cast<int>(program_.meetings.size()) - 1, 0});
           break;
         default:
-          ops.push_back(
-              {Op::Kind::kCompute, 0, duration(rank, action, factor, *random, ops.size())});
+          ops.push_back({Op::Kind::kCompute, 0, duration(rank, action, factor, *random)});
       }
     }
     return {};
@@ -103,11 +102,15 @@ class Compiler {
     return factor;
   }
 
-  int64_t duration(int rank, const Action& action, double factor, const CounterRandom& random,
-                   size_t index) const {
+  int64_t duration(int rank, const Action& action, double factor,
+                   const CounterRandom& random) const {
     int64_t time = cost_.compute_ns(rank, action);
     if (time == 0) return 0;
     if (settings_.jitter > 0) {
+      // By what the action is, so that all members of a group draw the same.
+      const uint64_t index = (static_cast<uint64_t>(action.stage + 1) << 40) +
+                             (static_cast<uint64_t>(action.microbatch + action.group + 2) << 4) +
+                             static_cast<uint64_t>(action.kind);
       factor *= std::max(0.1, 1 + settings_.jitter * static_cast<double>(random.normal(index)));
     }
     if (factor != 1) time = std::llround(static_cast<double>(time) * factor);
