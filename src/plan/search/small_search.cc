@@ -7,6 +7,7 @@
 #include "plan/search/island_time.h"
 #include "plan/search/pipeline_clock.h"
 #include "plan/search/pipeline_replay.h"
+#include "plan/search/stage_memory.h"
 
 namespace skarv {
 namespace {
@@ -15,6 +16,7 @@ constexpr int kMostDevices = 6;
 constexpr int64_t kMostSamples = 512;
 constexpr size_t kMostChains = 3000;
 constexpr size_t kKept = 64;
+constexpr int64_t kMostCuts = 40;  // all cuts are played up to this many
 
 class SmallSearch {
  public:
@@ -156,7 +158,13 @@ class SmallSearch {
     IslandShape island;
     for (const Timing* timing : timings) {
       const auto samples = std::ranges::upper_bound(timing->ns, high) - timing->ns.begin();
-      island.groups.push_back(timing->options[timing->option[samples - 1]]);
+      if (samples == 0) continue;
+      PipelineGroup group = timing->options[timing->option[samples - 1]];
+      // So that sharing the samples out again ends where this search did.
+      const int64_t estimated = PipelineClock(world_, group).time_ns(samples);
+      group.slowness = static_cast<double>(timing->ns[samples - 1]) /
+                       static_cast<double>(std::max<int64_t>(1, estimated));
+      island.groups.push_back(group);
     }
     return island;
   }
@@ -170,10 +178,14 @@ class SmallSearch {
     for (const PipelineGroup& group : timing->options) clocks.emplace_back(world_, group);
     for (int64_t samples = 1; samples <= question_.samples && !clocks.empty(); ++samples) {
       int best = 0;
-      int64_t best_ns = INT64_MAX;
+      int64_t best_ns = INT64_MAX, best_estimate = INT64_MAX;
+      for (const PipelineClock& clock : clocks) {
+        best_estimate = std::min(best_estimate, clock.time_ns(samples));
+      }
       for (size_t i = 0; i < clocks.size(); ++i) {
         int64_t ns = clocks[i].time_ns(samples);
         if (is_exact_ && chain.stages.size() > 1) {
+          if (ns > best_estimate + best_estimate / 5) continue;  // estimates are not that wrong
           ns = replay_ns(world_, timing->options[i], samples, num_sharers);
         }
         if (ns >= best_ns) continue;
@@ -205,6 +217,10 @@ class SmallSearch {
         group.pipeline = *even;
         add_option(group, options);
         if (chain.stages.size() == 1) continue;
+        if (is_exact_ && num_cuts(chain.stages.size()) <= kMostCuts) {
+          add_all_cuts(group, 0, num_sharers, options);
+          continue;
+        }
         int64_t slowest = 0;
         for (const StageShape& stage : even->stages) {
           slowest = std::max(slowest, stage_work_ns(world_, stage, microbatch));
@@ -220,11 +236,43 @@ class SmallSearch {
     }
   }
 
+  int64_t num_cuts(size_t num_stages) const {
+    const auto borders = static_cast<int64_t>(world_.num_layers()) - 1;
+    int64_t count = 1;
+    for (int64_t i = 1; i < static_cast<int64_t>(num_stages); ++i) {
+      count = count * (borders - i + 1) / i;
+      if (count > kMostCuts) break;
+    }
+    return count;
+  }
+
+  // Every place for the borders from stage `at` on.
+  void add_all_cuts(PipelineGroup group, int at, int num_sharers,
+                    std::vector<PipelineGroup>& options) const {
+    std::vector<StageShape>& stages = group.pipeline.stages;
+    const int num_stages = group.pipeline.num_stages();
+    stages[at].first = at == 0 ? 0 : stages[at - 1].last;
+    if (at + 1 == num_stages) {
+      stages[at].last = world_.num_layers();
+      group.samples = question_.samples;
+      if (!settle_memory(world_, num_sharers, group)) return;
+      group.samples = 0;
+      add_option(group, options);
+      return;
+    }
+    for (int last = stages[at].first + 1; last + num_stages - at - 1 <= world_.num_layers();
+         ++last) {
+      stages[at].last = last;
+      add_all_cuts(group, at + 1, num_sharers, options);
+    }
+  }
+
   void add_option(const PipelineGroup& group, std::vector<PipelineGroup>& options) const {
     const PipelineClock clock(world_, group);
     if (!clock.is_possible()) return;
     for (const PipelineGroup& other : options) {
       if (other.pipeline == group.pipeline) return;
+      if (is_exact_) continue;
       if (other.pipeline.microbatch != group.pipeline.microbatch) continue;
       const PipelineClock known(world_, other);
       if (known.fill_ns() <= clock.fill_ns() && known.period_ns() <= clock.period_ns()) return;
