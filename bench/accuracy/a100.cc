@@ -115,7 +115,7 @@ class Pricer {
       if (s + 1 < num_stages) backward += gather_s(step.message_bytes, degree);
       times.forward_ns = std::llround(forward * 1e9);
       times.backward_ns = std::llround(backward * 1e9);
-      Work update = update_work(static_cast<double>(parameters) / degree);
+      PassWork update = update_work(static_cast<double>(parameters) / degree);
       update.num_operations = run.layers_in_stage();
       times.update_ns = std::llround(device_seconds(update, rates_, 0) * 1e9);
       times.to_next = border(run, s);
@@ -136,14 +136,14 @@ class Pricer {
   }
   // Both halves are launched together.
   double backward_s(const LayerWork& work, const MegatronRun& run) const {
-    const Work& input = work.backward_input;
+    const PassWork& input = work.backward_input;
     const double device = device_seconds(input, rates_, reduction_s(input, run)) +
                           device_seconds(work.backward_weight, rates_, 0);
     return std::max(device,
                     host_seconds(input, rates_) + host_seconds(work.backward_weight, rates_));
   }
 
-  double reduction_s(const Work& work, const MegatronRun& run) const {
+  double reduction_s(const PassWork& work, const MegatronRun& run) const {
     if (work.num_reductions == 0) return 0;
     return static_cast<double>(all_reduce_ns(work.reduced_bytes, run.tensor_parallel, kNode, 1)) *
            1e-9;
