@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <set>
 
 #include "base/clock.h"
@@ -30,7 +31,8 @@ constexpr double kQuietSeconds = 2;
 // The model of a run whose data is not there yet is enough to plan with.
 Result<Run> read_plan_run(const PlanFlags& flags) {
   SKARV_ASSIGN(const Run run, read_run(flags.run));
-  if (run.model.vocabulary > 0 && flags.data.empty()) return run;
+  const bool has_data = !flags.data.empty() || std::filesystem::exists(run.data.folder);
+  if (run.model.vocabulary > 0 && !has_data) return run;
   SKARV_ASSIGN(const RunInput input, read_run_input(flags.run, flags.data));
   return input.run;
 }

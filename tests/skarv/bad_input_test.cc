@@ -265,7 +265,9 @@ INSTANTIATE_TEST_SUITE_P(
              kPlan,
              2,
              {"cluster.toml", "north/a/0 needs", "of 1.00 MB"},
-             change("cluster.toml", "1 GB", "1 MB")},
+             [](const fs::path& folder) {
+               for (int site = 0; site < 2; ++site) edit(folder / "cluster.toml", "1 GB", "1 MB");
+             }},
         Case{"profile_cut_off",
              kPlan,
              2,
