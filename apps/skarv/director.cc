@@ -105,7 +105,9 @@ bool Director::takes_snapshot(Time now, handoff::Step& order) {
 
 bool Director::take_samples(handoff::Step& order) {
   const uint64_t wanted = static_cast<uint64_t>(settings_.samples_per_step);
-  const int64_t ahead = std::max<int64_t>(2, settings_.steps_per_round);
+  // In exact mode a step's samples are asked for when the step before is merged: its gradients are
+  // not to be there before its round is.
+  const int64_t ahead = exact() ? 1 : std::max<int64_t>(2, settings_.steps_per_round);
   const int64_t left = std::max<int64_t>(1, settings_.total_steps - next_);
   const uint64_t stock = wanted * static_cast<uint64_t>(std::min(ahead, left));
   if (num_samples_ < stock && !samples_asked_) {

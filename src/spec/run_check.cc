@@ -49,7 +49,7 @@ MaybeProblem problem_of_exchange(const ExchangeSettings& exchange, int64_t steps
                      per_round, " steps (inner_steps / fragments)"),
                  cat("set overlap_steps to at most ", per_round - 1));
   }
-  if (per_round == 1) {
+  if (per_round == 1 && steps > 1) {
     return wrong("exchange.inner_steps",
                  "a round of one local step has no step to take the merged weights in",
                  "set exchange.mode = \"gradient\" to merge every step, or at least 2 inner_steps "
