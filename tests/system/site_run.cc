@@ -22,14 +22,6 @@ namespace {
 constexpr auto kTrainLimit = std::chrono::seconds(90);
 constexpr auto kOutputLimit = std::chrono::seconds(120);
 
-std::filesystem::path fresh_folder(const std::string& name) {
-  const auto path =
-      std::filesystem::temp_directory_path() / cat("skarv-sites-", name, "-", ::getpid());
-  std::filesystem::remove_all(path);
-  std::filesystem::create_directories(path);
-  return path;
-}
-
 int sum(const std::vector<int>& values) {
   int total = 0;
   for (int value : values) total += value;
@@ -103,7 +95,7 @@ std::string cluster_file(const std::vector<std::string>& sites) {
 }  // namespace
 
 SiteRun::SiteRun(const std::string& name, const SiteRunShape& shape)
-    : folder_(fresh_folder(name)), sites_{"north", "south"} {
+    : folder_(fresh_folder("sites-" + name)), sites_{"north", "south"} {
   sites_.resize(shape.samples.size());
   std::ofstream(folder_ / "run.toml") << run_file(shape);
   std::ofstream(folder_ / "cluster.toml") << cluster_file(sites_);

@@ -26,14 +26,6 @@ namespace {
 constexpr auto kPoll = std::chrono::milliseconds(10);
 constexpr auto kTokensLimit = std::chrono::seconds(60);
 
-std::filesystem::path make_folder(const std::string& name) {
-  const auto path =
-      std::filesystem::temp_directory_path() / cat("skarv-system-", name, "-", ::getpid());
-  std::filesystem::remove_all(path);
-  std::filesystem::create_directories(path);
-  return path;
-}
-
 std::string text_of(const std::filesystem::path& path) {
   auto text = read_file(path);
   return text.ok() ? std::move(*text) : "";
@@ -160,7 +152,7 @@ std::vector<Json> lines_of(const std::filesystem::path& path) {
 }
 
 struct Tokens {
-  std::filesystem::path folder = make_folder("tokens");
+  std::filesystem::path folder = fresh_folder("tokens");
   Tokens() {
     const auto code = run_program(
         {SKARV_PROGRAM, "data", SKARV_SOURCE_DIR "/src", "--extension", ".cc", "--extension", ".h",
@@ -175,6 +167,14 @@ struct Tokens {
 };
 
 }  // namespace
+
+std::filesystem::path fresh_folder(const std::string& name) {
+  const auto path =
+      std::filesystem::temp_directory_path() / cat("skarv-system-", name, "-", ::getpid());
+  std::filesystem::remove_all(path);
+  std::filesystem::create_directories(path);
+  return path;
+}
 
 const std::filesystem::path& shared_tokens() {
   static const Tokens tokens;
@@ -203,7 +203,7 @@ bool lives(pid_t pid) {
   return end != std::string::npos && end + 2 < text.size() && text[end + 2] != 'Z';
 }
 
-SystemRun::SystemRun(const RunShape& shape, const std::string& name) : folder_(make_folder(name)) {
+SystemRun::SystemRun(const RunShape& shape, const std::string& name) : folder_(fresh_folder(name)) {
   write(folder_ / "run.toml", run_file(shape));
   write(folder_ / "cluster.toml", cluster_file(shape));
   write(folder_ / "profile.json", profile_file(shape).dump(1));

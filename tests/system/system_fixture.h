@@ -90,6 +90,8 @@ class SystemRun {
 
 // The folder of tokens that all runs of this process share.
 const std::filesystem::path& shared_tokens();
+// An empty folder for this process.
+std::filesystem::path fresh_folder(const std::string& name);
 // Runs a program to its end; its exit code, or nothing when it was killed at the limit.
 std::optional<int> run_program(const std::vector<std::string>& command,
                                const std::filesystem::path& log, Duration limit);
