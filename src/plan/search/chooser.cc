@@ -205,7 +205,8 @@ class Chooser {
     for (int site : best.shape.left_out) {
       if (site != devices.site) continue;
       return cat("site ", world.sites()[site].name,
-                 " has no part of the batch that it could finish in the step of the others");
+                 " has no part of model and batch that fits its memory and ends in the step of the "
+                 "others");
     }
     return cat(who, " fit in no pipeline that holds the model: left out");
   }
