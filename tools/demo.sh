@@ -37,29 +37,7 @@ $skarv data "$from" "${more[@]}" --vocabulary 4096 --out "$out/data"
 
 step "2. the cluster: two sites, two unequal devices each (paced shares of a core)"
 plugin=$(realpath "$bin/plugins/toy/libskarv_toy.so")
-cat > "$out/cluster.toml" <<TOML
-[[site]]
-name = "north"
-[[site.host]]
-name = "a"
-memory = "4 GB"
-devices = [{chip = "cpu", pace = 0.7, memory = "2 GB"},
-           {chip = "toy", pace = 0.3, memory = "2 GB", plugin = "$plugin"}]
-
-[[site]]
-name = "south"
-[[site.host]]
-name = "b"
-memory = "4 GB"
-devices = [{chip = "cpu", pace = 0.4, memory = "2 GB"},
-           {chip = "toy", pace = 0.2, memory = "2 GB", plugin = "$plugin"}]
-
-[[link]]
-from = "north"
-to = "south"
-bandwidth = "100 Mbit/s"
-round_trip = "40 ms"
-TOML
+sed "s#PLUGIN#$plugin#" examples/demo/cluster.toml > "$out/cluster.toml"
 cp examples/demo/run.toml "$out/run.toml"
 $skarv probe "$out/run.toml" --cluster "$out/cluster.toml" --out "$out/profile.json"
 
