@@ -350,7 +350,8 @@ void CoordinatorMachine::note_life(const std::string& island, int64_t life) {
   Member& member = members_.at(island);
   if (life <= member.life) return;
   member.life = life;
-  if (!round_ || round_->state() == State::kAccepting) return;
+  if (!round_) return;
+  // Where its merging is done already, that counts once the attempt fails.
   round_->forget_merger(island);
   if (round_->state() == State::kClosed) start_attempt({});
 }

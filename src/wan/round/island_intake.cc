@@ -328,7 +328,6 @@ void IslandMachine::finish_round(const Record& record) {
 }
 
 void IslandMachine::take_up(const Record& record, bool live) {
-  const bool exact = settings_.run.exchange.mode == ExchangeMode::kGradient;
   const int64_t behind = known_committed_ - record.round;
   if (live && record.find(settings_.name)->verdict == Verdict::kRejected) {
     reset_local("the gate refused its contribution");
@@ -336,7 +335,7 @@ void IslandMachine::take_up(const Record& record, bool live) {
     reset_pending_ = true;
   } else if (!reset_pending_) {
     if (live) training_.delivered(snapshot_step_);
-    apply_locally(record, live || exact ? LocalVerdict::kIncluded : LocalVerdict::kExcluded);
+    apply_locally(record, live || exact() ? LocalVerdict::kIncluded : LocalVerdict::kExcluded);
   }
   if (reset_pending_ && behind == 0) reset_local("it was more than two rounds behind");
 }
@@ -360,9 +359,8 @@ void IslandMachine::go_on() {
 }
 
 void IslandMachine::apply_locally(const Record& record, LocalVerdict verdict) {
-  const bool exact = settings_.run.exchange.mode == ExchangeMode::kGradient;
   int64_t not_before = 0;
-  if (verdict == LocalVerdict::kIncluded && !exact) {
+  if (verdict == LocalVerdict::kIncluded && !exact()) {
     not_before = std::min(snapshot_step_ + settings_.run.exchange.overlap_steps,
                           std::max(settings_.run.steps, training_.step()));
   }
@@ -388,7 +386,8 @@ void IslandMachine::reset_local(const std::string& why) {
   last_lease_id_ = 0;
   persist_promise();
   training_.reset();
-  local_busy_ = true;
+  early_snapshot_.reset();
+  local_busy_ = local_void_ = true;
   say("reset", cat("round ", applied_, ": the local weights of ", settings_.name,
                    " start again from the outer ones: ", why));
   actions_.push_back(ApplyLocal{++local_token_, applied_, -1, LocalVerdict::kReset, 0, 0});

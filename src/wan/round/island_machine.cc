@@ -256,7 +256,14 @@ IslandMachine::Actions IslandMachine::step_done(Time now, int64_t step, int64_t 
 IslandMachine::Actions IslandMachine::local_applied(Time now, int64_t token) {
   if (halted_) return {};
   now_ = std::max(now_, now);
-  if (token == local_token_) local_busy_ = false;
+  if (token == local_token_) {
+    local_busy_ = false;
+    // Steps that were under way when the weights were given up.
+    if (std::exchange(local_void_, false)) {
+      training_.reset();
+      if (exact()) training_.start_at(applied_);
+    }
+  }
   advance();
   return take();
 }

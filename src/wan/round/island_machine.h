@@ -86,6 +86,8 @@ class IslandMachine {
   // --- from the trainer
   Actions step_done(Time now, int64_t step, int64_t tokens,
                     const std::vector<SampleRange>& samples);
+  // In gradient mode a trainer need not be asked: its gradients may be there before the round is
+  // open, and are taken when it opens.
   Actions snapshot_ready(Time now, int64_t round, int64_t step);
   Actions local_applied(Time now, int64_t token);
   // The workers were lost; they start again from the outer weights.
@@ -165,6 +167,7 @@ class IslandMachine {
   int64_t current() const { return applied_ + 1; }
   const std::vector<int>& my_slabs(const std::vector<std::string>& mergers);
   void consider_snapshot();
+  void take_snapshot(int64_t round, int64_t step);
   void freeze(int64_t round, int64_t step);
   void push_contribution(int slab);
   void push_again(const std::string& merger);
@@ -202,6 +205,7 @@ class IslandMachine {
   void reset_local(const std::string& why);
   void nobody_has(const Fetcher::Key& key);
   bool own_entry_is_live(const RecordEntry& entry) const;
+  bool exact() const { return settings_.run.exchange.mode == ExchangeMode::kGradient; }
 
   // learner (island_learner.cc)
   void start_learning(const std::string& why);
@@ -240,6 +244,7 @@ class IslandMachine {
 
   // Own contribution to round current().
   int64_t snapshot_asked_ = 0, frozen_round_ = 0, snapshot_step_ = 0;
+  std::optional<std::pair<int64_t, int64_t>> early_snapshot_;  // round not open yet, step
   std::map<int, Bytes> frozen_;
   std::optional<Offer> offer_;
 
@@ -266,6 +271,7 @@ class IslandMachine {
   LocalTraining training_;
   int64_t local_token_ = 0;
   bool local_busy_ = false;
+  bool local_void_ = false;  // busy with a reset: what the trainer tells is of the old weights
   bool reset_pending_ = false, residual_reset_pending_ = false;
   int64_t step_limit_sent_ = -1;
   std::optional<LeaseRequest> lease_wanted_;

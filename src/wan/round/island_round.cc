@@ -45,6 +45,8 @@ void IslandMachine::consider_snapshot() {
   if (open_->message.fragment != table_.fragment_of_round(current())) return;
   if (settings_.last_round > 0 && current() > settings_.last_round) return;
   snapshot_asked_ = current();
+  const auto early = std::exchange(early_snapshot_, std::nullopt);
+  if (early && early->first == current()) return take_snapshot(early->first, early->second);
   actions_.push_back(
       TakeSnapshot{current(), open_->message.fragment, training_.due_step(applied_)});
 }
@@ -53,14 +55,20 @@ IslandMachine::Actions IslandMachine::snapshot_ready(Time now, int64_t round, in
   if (halted_) return {};
   now_ = std::max(now_, now);
   // Too late: the round was committed without it, or the weights were reset since.
-  if (round != current() || snapshot_asked_ != round || learner_ || frozen_round_ == round) {
-    return take();
+  if (round != current() || local_void_ || learner_ || frozen_round_ == round) return take();
+  if (snapshot_asked_ == round) {
+    take_snapshot(round, step);
+  } else if (exact()) {
+    early_snapshot_ = {round, step};
   }
+  advance();
+  return take();
+}
+
+void IslandMachine::take_snapshot(int64_t round, int64_t step) {
   if (!frozen_.empty()) work(WithdrawJob{});  // of an earlier life of the weights
   training_.snapshot_taken(step);
   freeze(round, step);
-  advance();
-  return take();
 }
 
 void IslandMachine::freeze(int64_t round, int64_t step) {

@@ -203,6 +203,51 @@ TEST(Golden, ExactModeWithTwoIslandsIsOneProcess) {
   EXPECT_EQ(run.outer_weights(1), w);
 }
 
+// Gradients that are there before their round is open are taken when it opens.
+TEST(Golden, ExactModeWithStepsFasterThanTheNetwork) {
+  SimOptions options = exact();
+  options.step_seconds = 0.0001;
+  Simulator run(options);
+  int64_t opened = 0;
+  int num_early = 0;
+  run.on_send = [&](const std::string& from, const std::string&, Message& message) {
+    if (from == kCoordinatorName && std::holds_alternative<Open>(message.body)) {
+      opened = std::max(opened, message.fence.round);
+      num_early += run.steps_done(0) >= opened;
+    }
+    return true;
+  };
+  ASSERT_EQ(run.run(), "");
+  EXPECT_GT(num_early, 0);
+  for (const CommittedRound& row : run.ledger()) {
+    ASSERT_EQ(row.record.delivered.size(), 2u);
+    for (const RecordEntry& entry : row.record.delivered) {
+      EXPECT_EQ(entry.contribution.steps, 1);
+      EXPECT_EQ(entry.contribution.tokens, 4);
+    }
+  }
+}
+
+// An island that has to fetch its outer state anew computes the gradients of its round again.
+TEST(Golden, ExactModeCountsAStepOnceThroughAFetchedState) {
+  SimOptions options = exact();
+  options.num_islands = 3;
+  Simulator run(options);
+  bool damaged = false;
+  run.on_work = [&](int island, KeeperStore&, WorkDone& done) {
+    const auto* apply = std::get_if<ApplyJob>(&done.job);
+    if (island != 1 || apply == nullptr || apply->order.round != 2 || damaged) return;
+    damaged = true;
+    done.state_root = {};
+  };
+  ASSERT_EQ(run.run(), "");
+  EXPECT_TRUE(run.said("b fetches its outer state"));
+  for (const CommittedRound& row : run.ledger()) {
+    ASSERT_EQ(row.record.delivered.size(), 3u);
+    for (const RecordEntry& entry : row.record.delivered) EXPECT_EQ(entry.contribution.steps, 1);
+  }
+}
+
 TEST(Golden, ExactModeSurvivesRestartsWithAllContributions) {
   SimOptions options = exact();
   Simulator run(options);

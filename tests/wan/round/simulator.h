@@ -126,6 +126,7 @@ class Simulator {
   void tick_coordinator(uint64_t life);
   void train(int island, uint64_t life);
   void boundary(int island);
+  void freeze(int island, int64_t round, int fragment);
   void storm();
 
   void check_send(int island, const Message& message);

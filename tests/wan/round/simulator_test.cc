@@ -100,6 +100,10 @@ TEST_P(Storm, EverySeedHoldsTheInvariants) {
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, Storm, testing::Range<uint64_t>(0, 11));
 
+// A merger that starts anew while its merged slabs are being accepted, and an attempt that fails
+// after that: what the merger held is not to be counted on.
+TEST(Simulator, SeedsThatOnceFailed) { EXPECT_EQ(storm(2820), ""); }
+
 TEST(SlowStorm, TwoThousandMoreSeeds) {
   for (uint64_t seed = 1000; seed < 3000; ++seed) EXPECT_EQ(storm(seed), "");
 }

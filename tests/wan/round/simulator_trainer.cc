@@ -87,6 +87,9 @@ void Simulator::train(int i, uint64_t life) {
     }
     node.journal.trained(node.step, static_cast<int64_t>(samples.size()), used);
     act(i, node.machine->step_done(now_, node.step, static_cast<int64_t>(samples.size()), used));
+    if (!node.up || node.life != life) return;
+    // In gradient mode each step is for its round: nobody waits to be asked.
+    if (run_.exchange.mode == ExchangeMode::kGradient) freeze(i, node.step, 0);
     boundary(i);
     train(i, life);
   });
@@ -136,6 +139,7 @@ void Simulator::boundary(int i) {
     if (apply.verdict == LocalVerdict::kReset) {
       node.lease = {};
       node.wants_lease = false;
+      if (exact) node.step = apply.round;  // its round comes again
     }
     node.journal.took(apply.round, node.step - 1);  // the stable state comes after it
     act(i, node.machine->local_applied(now_, apply.token));
@@ -144,15 +148,21 @@ void Simulator::boundary(int i) {
     const TakeSnapshot take = node.snapshots.front();
     if (take.not_before_step > node.step) break;
     node.snapshots.erase(node.snapshots.begin());
-    journal_.push_back({Moment::What::kSnapshot, i, take.round, take.fragment, {}, {}});
-    node.frozen[take.round] = exact ? node.gradient : node.x;
-    while (node.frozen.size() > 2) node.frozen.erase(node.frozen.begin());
-    node.journal.froze(take.round, node.step);
-    node.journal.stable(node.step);
-    if (!exact) node.kept = Island::Kept{node.x, node.base};
-    act(i, node.machine->snapshot_ready(now_, take.round, node.step));
+    if (!exact) freeze(i, take.round, take.fragment);
   }
   if (node.up && node.life == life) after(0, [this, i, life] { train(i, life); });
+}
+
+void Simulator::freeze(int i, int64_t round, int fragment) {
+  Island& node = *islands_[i];
+  const bool exact = run_.exchange.mode == ExchangeMode::kGradient;
+  journal_.push_back({Moment::What::kSnapshot, i, round, fragment, {}, {}});
+  node.frozen[round] = exact ? node.gradient : node.x;
+  while (node.frozen.size() > 2) node.frozen.erase(node.frozen.begin());
+  node.journal.froze(round, node.step);
+  node.journal.stable(node.step);
+  if (!exact) node.kept = Island::Kept{node.x, node.base};
+  act(i, node.machine->snapshot_ready(now_, round, node.step));
 }
 
 }  // namespace skarv::wan
