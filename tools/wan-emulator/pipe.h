@@ -28,6 +28,7 @@ class Pipe {
 
   bool is_finished() const { return has_ended_ && in_flight_.empty(); }
   bool is_broken() const { return is_broken_; }  // the destination takes nothing any more
+  Direction direction() const { return direction_; }
   int source() const { return source_; }
   int destination() const { return destination_; }
 

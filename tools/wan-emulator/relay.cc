@@ -62,6 +62,7 @@ struct Relay::Connection {
         there(link, direction, dialer.get(), target.get()),
         back(link, direction == Direction::kA ? Direction::kB : Direction::kA, target.get(),
              dialer.get()) {}
+  Pipe& pipe(Direction direction) { return there.direction() == direction ? there : back; }
   bool is_over() const {
     return has_failed || there.is_broken() || back.is_broken() ||
            (there.is_finished() && back.is_finished());
@@ -127,28 +128,30 @@ std::vector<Relay::Interest> Relay::interests(Time now, Time& wake_at) {
   for (size_t i = 0; i < listeners_.size(); ++i) {
     wanted.push_back({{listeners_[i].get(), POLLIN, 0}, What::kListener, i});
   }
-  for (size_t turn = 0; turn < connections_.size(); ++turn) {
-    const size_t i = (next_turn_ + turn) % connections_.size();
-    Connection& connection = *connections_[i];
+  for (size_t i = 0; i < connections_.size(); ++i) {
+    const Connection& connection = *connections_[i];
     if (connection.is_connecting) {
       wanted.push_back({{connection.target.get(), POLLOUT, 0}, What::kConnected, i});
-      continue;
     }
-    for (Pipe* pipe : {&connection.there, &connection.back}) {
+  }
+  for (const Direction direction : {Direction::kA, Direction::kB}) {
+    for (size_t turn = 0; turn < connections_.size(); ++turn) {
+      const size_t i = (next_turn_[static_cast<size_t>(direction)] + turn) % connections_.size();
+      if (connections_[i]->is_connecting) continue;
+      Pipe& pipe = connections_[i]->pipe(direction);
       // A socket that nothing is wanted from is left out: poll reports its hang-up for ever.
-      const Time read_at = pipe->wants_read_at(now);
+      const Time read_at = pipe.wants_read_at(now);
       if (read_at <= now) {
-        wanted.push_back({{pipe->source(), POLLIN, 0}, What::kRead, i, pipe});
+        wanted.push_back({{pipe.source(), POLLIN, 0}, What::kRead, i, &pipe});
       } else {
         wake_at = std::min(wake_at, read_at);
       }
-      if (pipe->is_blocked()) {
-        wanted.push_back({{pipe->destination(), POLLOUT, 0}, What::kWrite, i, pipe});
+      if (pipe.is_blocked()) {
+        wanted.push_back({{pipe.destination(), POLLOUT, 0}, What::kWrite, i, &pipe});
       }
-      wake_at = std::min(wake_at, pipe->next_due());
+      wake_at = std::min(wake_at, pipe.next_due());
     }
   }
-  ++next_turn_;
   return wanted;
 }
 
@@ -203,7 +206,9 @@ Status Relay::run() {
           break;
         case What::kRead:
           // Whoever came before in this turn may have filled the link.
-          if (interest.pipe->wants_read_at(now) <= now) interest.pipe->read(now);
+          if (interest.pipe->wants_read_at(now) > now) break;
+          interest.pipe->read(now);
+          next_turn_[static_cast<size_t>(interest.pipe->direction())] = interest.index + 1;
           break;
       }
     }

@@ -6,6 +6,7 @@
 // link during a cut come out when it is healed, without TCP's own back-off.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -55,7 +56,9 @@ class Relay {
   std::vector<Forwarding> forwardings_;
   std::vector<FileHandle> listeners_;
   std::vector<std::unique_ptr<Connection>> connections_;
-  size_t next_turn_ = 0;  // which connection reads first, for fairness
+  // Which connection reads first in a direction: the one after that which read last, or whoever
+  // wakes with the link would get more than its share.
+  std::array<size_t, 2> next_turn_{};
 };
 
 }  // namespace skarv::emulator
