@@ -65,7 +65,8 @@ Result<Plugin> load(const std::filesystem::path& path) {
         "libtorch holds one out-of-tree backend a process: use another worker", path);
   }
   // Global symbols, as a vendor's library is often split in parts that expect to find each other.
-  if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+  // An absolute path: a name without a folder would be looked for where libraries lie.
+  if (dlopen(std::filesystem::absolute(path).c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     return refused(Code::kInvalidArgument, std::string("does not load: ") + dlerror(),
                    "it must be built for this processor and this version of libtorch", path);
   }

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
+
 #include "base/file.h"
 #include "base/text.h"
 
@@ -32,9 +34,11 @@ constexpr auto kNoRow = [](sqlite3_stmt*) { return Status(); };
 
 Status Ledger::fault(const char* what) const {
   const int code = database_ == nullptr ? SQLITE_CANTOPEN : sqlite3_errcode(database_);
+  const int cause = database_ == nullptr ? 0 : sqlite3_system_errno(database_);
+  const bool full = cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
   const std::string why = database_ == nullptr ? "cannot open" : sqlite3_errmsg(database_);
   Status status;
-  switch (code & 0xff) {
+  switch (full && (code & 0xff) == SQLITE_IOERR ? SQLITE_FULL : code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       status = Status(Code::kUnavailable, Scope::kRun,
@@ -51,7 +55,8 @@ Status Ledger::fault(const char* what) const {
                    .with_hint("restore the file from a copy");
       break;
     default:
-      status = Status(Code::kUnavailable, Scope::kRun, cat(what, ": ", why));
+      status = Status(Code::kUnavailable, Scope::kRun, cat(what, ": ", why))
+                   .with_hint("check the disk, and that the file and its folder may be written");
   }
   return status.at(path_.string());
 }

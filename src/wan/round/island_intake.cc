@@ -204,6 +204,9 @@ void IslandMachine::held(const WorkDone& done, const HoldJob& job) {
     fetcher_.done(key);
     return;
   }
+  if (done.status.code() == Code::kResourceExhausted) {
+    return halt(done.status.wrap(cat("round ", job.round, " cannot be kept")));
+  }
   say("payload " + job.from, done.status.message());
   drop_merged(job.round, job.slab, job.leaf);
   if (fetcher_.wants(key)) {

@@ -358,6 +358,11 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Coordi
       // Once they are complete here; while they are on their way, they stay.
       if (merger_.have(current(), island, my_slabs(open_->message.mergers))) {
         merger_.forget(current(), island);
+        if (island == settings_.name) continue;
+        for (int slab : my_slabs(open_->message.mergers)) {
+          fetcher_.want({FetchKind::kContribution, current(), slab, island}, {}, {island}, false,
+                        now_);
+        }
       }
     }
     want_contributions();

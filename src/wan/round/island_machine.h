@@ -166,6 +166,7 @@ class IslandMachine {
   bool round_is_open() const;
   int64_t current() const { return applied_ + 1; }
   const std::vector<int>& my_slabs(const std::vector<std::string>& mergers);
+  void drop_older_attempt(const Fence& opened);
   void consider_snapshot();
   void take_snapshot(int64_t round, int64_t step);
   void freeze(int64_t round, int64_t step);

@@ -30,6 +30,7 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Open& 
   const std::vector<std::string> before =
       same_round ? open_->message.mergers : std::vector<std::string>();
   open_ = {fence, open};
+  drop_older_attempt(fence);
   if (fence.round != current() || learner_) return;
   for (const std::string& island : merger_.islands_of(current())) send_have(island);
   if (!same_round) return;
@@ -38,6 +39,18 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Open& 
       push_contribution(slab);
     }
   }
+}
+
+// Merged bytes of an attempt that was given up die (rule 4), also those still looked for.
+void IslandMachine::drop_older_attempt(const Fence& opened) {
+  if (accept_ && opened > accept_->fence) accept_.reset();
+  if (!intake_ || intake_->committed || intake_->accept_logged) return;
+  const Record& record = intake_->record;
+  const Fence of_intake{opened.run, record.term, record.round, record.attempt};
+  if (!(opened > of_intake)) return;
+  intake_.reset();
+  fetcher_.drop(FetchKind::kPayload);
+  fetcher_.drop(FetchKind::kLeaves);
 }
 
 void IslandMachine::consider_snapshot() {

@@ -92,6 +92,22 @@ TEST(Faults, TwoIslandsThatDisagreePause) {
   EXPECT_TRUE(run.said("none has a majority"));
 }
 
+// A payload that cannot be stored is not the sender's fault: asking again would not end.
+TEST(Faults, FullDiskStopsTheIslandAndSaysWhy) {
+  Simulator run(quick());
+  run.on_work = [&](int island, KeeperStore&, WorkDone& done) {
+    const auto* hold = std::get_if<HoldJob>(&done.job);
+    if (island == 1 && hold != nullptr && hold->round == 2) {
+      done.status = io_error("cannot write to the log", "payloads-0.log", ENOSPC);
+    }
+  };
+  const std::string end = run.run();
+  for (const char* part : {"island b halts", "round 2 cannot be kept", "payloads-0.log",
+                           "No space left", "free disk space"}) {
+    EXPECT_NE(end.find(part), std::string::npos) << end;
+  }
+}
+
 TEST(Faults, ValuesThatAreNotFiniteAreNotOffered) {
   SimOptions options = quick();
   options.faults_end_seconds = 0.6;
