@@ -64,6 +64,26 @@ TEST(FlowPool, WhatOneCannotUseGoesToTheOthers) {
             (std::vector<int64_t>{1000, 1000, 1000}));
 }
 
+TEST(FlowPool, AnotherRateWithTheSameEndKeepsWhatWaitsForIt) {
+  // Two at 0.6 bytes/ns: a fifth of a byte is left for the last nanosecond, and 0.4 will do.
+  FlowPool pool;
+  pool.add_resource(1'200'000'000);
+  const WireUse wire[] = {{0, 1}};
+  std::vector<int> moved;
+  const int first = pool.start(0, 1000, 1000, wire);
+  pool.settle(0, moved);
+  const int second = pool.start(401, 1000, 1000, wire);
+  pool.settle(401, moved);
+  ASSERT_EQ(pool.end(first), 1400);
+  moved.clear();
+  const uint32_t version = pool.version(first);
+  const int third = pool.start(1399, 1000, 1000, wire);
+  pool.settle(1399, moved);
+  EXPECT_EQ(pool.end(first), 1400);
+  EXPECT_EQ(pool.version(first), version);
+  EXPECT_EQ(moved, (std::vector<int>{third, second}));
+}
+
 TEST(FlowPool, MaxMinOverTwoWires) {
   // Wire 0 (1 byte/ns) holds a and b, wire 1 (2 bytes/ns) holds b and c: a 0.5, b 0.5, c 1.5.
   EXPECT_EQ(

@@ -154,7 +154,10 @@ void FlowPool::set_rate(int64_t now, Flow& flow, int64_t rate) {
   flow.since = now;
   flow.rate = rate;
   const __int128 left = (flow.remaining + rate - 1) / rate;
-  flow.end = left > kNever ? kNever : now + static_cast<int64_t>(left);
+  const int64_t end = left > kNever ? kNever : now + static_cast<int64_t>(left);
+  // With next to nothing left another rate may mean the same end: what waits for it stays valid.
+  if (end == flow.end) return;
+  flow.end = end;
   ++flow.version;
 }
 
