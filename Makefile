@@ -4,7 +4,7 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 
-.PHONY: help setup build demo test test-all bench bench-accuracy check format clean
+.PHONY: help setup build demo test test-all bench bench-accuracy bench-rivals check format clean
 help:
 	@echo "make demo      set up, build, train one model on two emulated sites, show the result"
 	@echo "make test      set up, build, run every test"
@@ -13,6 +13,7 @@ help:
 	@echo "make build     set up and build only (PRESET=core|dev|release|asan|tsan)"
 	@echo "make bench     the speed measurements"
 	@echo "make bench-accuracy  runs that others measured, priced by the simulator: errors by set"
+	@echo "make bench-rivals    the planner beside uniform plans and random changes, hours; may be interrupted"
 	@echo "make check     format, law of layers, sanitizers over the torch-free part"
 
 setup:
@@ -41,6 +42,10 @@ bench: setup
 bench-accuracy: setup
 	@cmake --preset $(PRESET) > /dev/null && cmake --build --preset $(PRESET) -j $(JOBS) --target skarv-accuracy
 	@$(BUILD)/skarv-accuracy
+
+bench-rivals: setup
+	@cmake --preset $(PRESET) > /dev/null && cmake --build --preset $(PRESET) -j $(JOBS) --target skarv-rivals
+	@$(BUILD)/skarv-rivals --results $(BUILD)/rivals.tsv
 
 check: setup
 	@git ls-files '*.cc' '*.h' | xargs clang-format-16 --dry-run -Werror

@@ -109,7 +109,8 @@ void add_plan(CLI::App& app, VerbAction& action) {
   verb->add_option("--cluster", flags->cluster, "cluster file (TOML)")->required();
   verb->add_option(
       "--profile", flags->profile,
-      "profile (JSON) of skarv probe; without one times are estimated from the catalog");
+      "profile (JSON) of skarv probe, or FOLDER:MODEL of tables; without one times are estimated "
+      "from the catalog");
   CLI::Option* price =
       verb->add_option("--price", flags->plan, "only price this plan (JSON), also one by hand");
   verb->add_option("--from", flags->from,

@@ -1,4 +1,4 @@
-#include "plan/search/rivals.h"
+#include "rivals/rivals.h"
 
 #include <algorithm>
 #include <map>
