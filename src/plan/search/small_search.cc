@@ -15,7 +15,7 @@ namespace {
 constexpr int kMostDevices = 6;
 constexpr int64_t kMostSamples = 512;
 constexpr size_t kMostChains = 3000;
-constexpr size_t kKept = 64;
+constexpr size_t kKept = 512;
 constexpr int64_t kMostCuts = 40;  // all cuts are played up to this many
 
 class SmallSearch {
