@@ -1,11 +1,13 @@
 #include "plan/search/chooser.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
 #include "base/text.h"
 #include "plan/search/fewer_devices.h"
+#include "plan/search/refine.h"
 
 namespace skarv {
 namespace {
@@ -14,7 +16,12 @@ constexpr int kTightenings = 4;  // a pool's memory is lowered by what the simul
 constexpr size_t kNumFinalists = 4;  // of a large cluster
 constexpr size_t kNumSmallFinalists = 12;
 constexpr size_t kNumAlternatives = 5;
-constexpr int64_t kFewDevices = 64;  // up to here clusters with a device less are looked at too
+constexpr int64_t kFewDevices = 64;  // up to here clusters with devices less are looked at too, ...
+constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;  // ... as many, and
+constexpr int64_t kNearly = 10;  // less again where the step is at most a tenth longer
+// Played at the very end, some seconds of few devices and a moment of many.
+constexpr int64_t kMedium = 512;  // devices
+constexpr int64_t kActionsOfFew = 6'000'000, kActionsOfMany = 200'000;
 
 class Chooser {
  public:
@@ -36,7 +43,14 @@ class Chooser {
         Chosen chosen;
         chosen.plan = plan_of(*best);
         chosen.alternatives = alternatives(world, *best);
-        if (question_.looks_at_fewer) take_fewer(world, best->step_ns, chosen.plan);
+        if (question_.looks_at_fewer) {
+          take_fewer(world, best->step_ns, chosen.plan);
+          if (!world.is_over_budget()) {
+            best->step_ns = refine(question_.step, question_.limits,
+                                   num_devices(world) <= kMedium ? kActionsOfFew : kActionsOfMany,
+                                   best->step_ns, chosen.plan);
+          }
+        }
         add_idle(world, *best, chosen.plan);
         chosen.step_ns = best->step_ns;
         if (question_.looks_at_single_chips) add_best_single(world, chosen);
@@ -48,6 +62,12 @@ class Chooser {
   }
 
  private:
+  static int64_t num_devices(const World& world) {
+    int64_t count = 0;
+    for (const Pool& pool : world.pools()) count += pool.num_devices();
+    return count;
+  }
+
   Result<World> make_world() const {
     const StepWorld& step = question_.step;
     return World::create(step.workload, step.cluster, step.links, step.precision,
@@ -59,9 +79,8 @@ class Chooser {
     Status failed;
     Finals finals(world, question_.step);
     others_.clear();
-    int64_t num_devices = 0;
-    for (const WorldSite& site : world.sites()) num_devices += site.num_devices;
-    const size_t num_finalists = num_devices <= kFewDevices ? kNumSmallFinalists : kNumFinalists;
+    const size_t num_finalists =
+        num_devices(world) <= kFewDevices ? kNumSmallFinalists : kNumFinalists;
     for (size_t i = 0; i < found_.size() && i < num_finalists; ++i) {
       Result<Finalist> judged = finals.judge(found_[i]);
       if (!judged.ok()) {
@@ -83,12 +102,30 @@ class Chooser {
     return best;
   }
 
-  // The plan for a device less where the search finds a faster one there, and so on from that.
+  // The best plans of clusters with some devices less: a search that is not complete may overlook
+  // in this one what it finds there. Those whose own answer is nearly as good are looked at without
+  // a further device, so that this cluster sees all that they would see.
   void take_fewer(const World& world, int64_t& step_ns, Plan& plan) const {
-    int64_t num_devices = 0;
-    for (const Pool& pool : world.pools()) num_devices += pool.num_devices();
-    if (num_devices > kFewDevices || num_devices < 2 || world.is_over_budget()) return;
-    for (FewerDevices& fewer : without_a_device(world, question_.step.cluster)) {
+    const int64_t count = num_devices(world);
+    if (count > kFewDevices || count < 2) return;
+    std::multimap<int64_t, FewerDevices> open;  // by the step of the cluster with one more
+    std::set<std::set<std::string>> seen;
+    const auto add_smaller = [&](const World& of, const Cluster& cluster,
+                                 const std::map<std::string, std::string>* names, int64_t ns) {
+      for (FewerDevices& fewer : without_a_device(of, cluster)) {
+        std::set<std::string> left;
+        for (auto& [name, real] : fewer.real_names) {
+          if (names != nullptr) real = names->at(real);
+          left.insert(real);
+        }
+        if (seen.insert(std::move(left)).second) open.emplace(ns, std::move(fewer));
+      }
+    };
+    add_smaller(world, question_.step.cluster, nullptr, step_ns);
+    const int64_t most = std::max<int64_t>(kLeastClusters, kClusterDevices / count);
+    for (int64_t i = 0; i < most && !open.empty() && !world.is_over_budget(); ++i) {
+      const FewerDevices fewer = std::move(open.begin()->second);
+      open.erase(open.begin());
       const Result<DeviceIndex> devices = index_devices(fewer.cluster);
       if (!devices.ok()) continue;
       const HostIndex hosts = index_hosts(fewer.cluster);
@@ -100,11 +137,14 @@ class Chooser {
                         question_.tied_parameters, question_.limits};
       question.looks_at_fewer = false;
       question.looks_at_single_chips = false;
-      Result<Chosen> chosen = Chooser(question).run();
-      if (!chosen.ok() || chosen->step_ns >= step_ns) continue;
-      // From there once more: what is best without two devices.
-      question.looks_at_fewer = true;
-      if (Result<Chosen> further = Chooser(question).run(); further.ok()) chosen = further;
+      Chooser chooser(question);
+      Result<Chosen> chosen = chooser.run();
+      if (!chosen.ok()) continue;
+      if (chosen->step_ns <= step_ns + step_ns / kNearly) {
+        const Result<World> less = chooser.make_world();
+        if (less.ok()) add_smaller(*less, fewer.cluster, &fewer.real_names, chosen->step_ns);
+      }
+      if (chosen->step_ns >= step_ns) continue;
       step_ns = chosen->step_ns;
       plan = std::move(chosen->plan);
       rename_devices(fewer.real_names, plan);

@@ -19,6 +19,7 @@ constexpr int64_t kMostInterleaved = 20'000;
 
 // Shapes of an island that are simulated.
 size_t num_judged(int64_t num_devices) {
+  if (num_devices <= 6) return 48;
   if (num_devices <= 64) return 24;
   if (num_devices <= 512) return 8;
   return num_devices <= 2048 ? 4 : 2;

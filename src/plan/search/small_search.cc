@@ -14,8 +14,11 @@ namespace {
 
 constexpr int kMostDevices = 6;
 constexpr int64_t kMostSamples = 512;
+constexpr size_t kWanted = 48;  // interleaving may turn the order over
 constexpr size_t kMostChains = 3000;
-constexpr size_t kKept = 512;
+// Sets whose orders are played: estimates are some percent off, and the fewer the samples the more
+// sets lie that close together.
+constexpr int64_t kLeastKept = 64, kMostKept = 512, kManyKept = 8192;  // the last: by samples
 constexpr int64_t kMostCuts = 40;  // all cuts are played up to this many
 
 class SmallSearch {
@@ -23,6 +26,8 @@ class SmallSearch {
   SmallSearch(const World& world, const IslandQuestion& question)
       : world_(world), question_(question), supply_(world, question.pools) {
     for (int pool : question.pools) num_devices_ += world.pool(pool).num_devices();
+    const int64_t wanted = kManyKept / std::max<int64_t>(1, question.samples);
+    num_kept_ = static_cast<size_t>(std::clamp(wanted, kLeastKept, kMostKept));
   }
 
   std::vector<IslandShape> run() {
@@ -43,7 +48,7 @@ class SmallSearch {
       island.step_ns = set.ns;
       result.push_back(std::move(island));
     }
-    if (static_cast<int>(result.size()) > question_.num_wanted) result.resize(question_.num_wanted);
+    if (result.size() > kWanted) result.resize(kWanted);
     return result;
   }
 
@@ -113,7 +118,7 @@ class SmallSearch {
     };
     for (const Timing* timing : timings) high = std::max(high, timing->ns.back());
     // Not even without the end of the step among the best: no need to know how long that is.
-    if (best_.size() >= kKept && fit(best_.back().ns) < question_.samples) return;
+    if (best_.size() >= num_kept_ && fit(best_.back().ns) < question_.samples) return;
     while (low < high) {
       const int64_t middle = low + (high - low) / 2;
       if (fit(middle) >= question_.samples) {
@@ -131,9 +136,9 @@ class SmallSearch {
     const int64_t end = end_of_step_ns(world_, island);
     if (end < 0) return;
     const auto place = std::ranges::upper_bound(best_, high + end, {}, &Set::ns);
-    if (place == best_.end() && best_.size() >= kKept) return;
+    if (place == best_.end() && best_.size() >= num_kept_) return;
     best_.insert(place, {high + end, chosen});
-    if (best_.size() > kKept) best_.pop_back();
+    if (best_.size() > num_kept_) best_.pop_back();
   }
 
   IslandShape shape_of(const std::vector<int>& chosen) {
@@ -284,6 +289,7 @@ class SmallSearch {
   const IslandQuestion& question_;
   Supply supply_;
   int num_devices_ = 0;
+  size_t num_kept_ = 0;
   bool is_exact_ = false;
   std::vector<Chain> chains_;
   std::vector<Set> best_;

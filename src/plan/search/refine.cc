@@ -1,0 +1,211 @@
+#include "plan/search/refine.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "plan/cost/group_load.h"
+#include "plan/search/chooser.h"
+#include "plan/search/interleave.h"
+
+namespace skarv {
+namespace {
+
+class Refiner {
+ public:
+  Refiner(const StepWorld& world, const PlannerLimits& limits, int64_t most_actions, Plan& plan)
+      : world_(world), limits_(limits), actions_left_(most_actions), plan_(plan) {}
+
+  int64_t run(int64_t step_ns) {
+    for (const Island& island : plan_.islands) {
+      const std::optional<int64_t> ns = play(island);
+      if (!ns) return step_ns;
+      ns_.push_back(*ns);
+    }
+    for (bool is_better = true; is_better && actions_left_ > 0;) {
+      is_better = improve(std::ranges::max_element(ns_) - ns_.begin());
+    }
+    return std::ranges::max(ns_);
+  }
+
+ private:
+  // Nothing where it does not fit, or cannot run.
+  std::optional<int64_t> play(const Island& island) {
+    StepSettings settings;
+    settings.keep_spans = false;
+    const Result<IslandStep> step = simulate_island(island, plan_.owner_share, world_, settings);
+    if (!step.ok()) {
+      actions_left_ -= 1000;
+      return std::nullopt;
+    }
+    actions_left_ -= step->trace.num_actions + 1000;
+    if (step->fullest_overflow() >= 0) return std::nullopt;
+    const auto keepers = keeper_memory(island.devices(), step->loads);
+    if (!check_keepers(keepers, world_.hosts).ok()) return std::nullopt;
+    return step->trace.step_ns;
+  }
+
+  // The island's time falls, or, with another one changed as well, the step's.
+  template <typename Change>
+  bool attempt(size_t mine, size_t other, Change change) {
+    if (actions_left_ <= 0) return false;
+    Island first = plan_.islands[mine], second = plan_.islands[other];
+    if (!change(first, mine == other ? first : second)) return false;
+    const std::optional<int64_t> ns = play(first);
+    if (!ns || *ns >= ns_[mine]) return false;
+    if (mine != other) {
+      const std::optional<int64_t> others = play(second);
+      if (!others || *others >= ns_[mine]) return false;
+      plan_.islands[other] = std::move(second);
+      ns_[other] = *others;
+    }
+    plan_.islands[mine] = std::move(first);
+    ns_[mine] = *ns;
+    return true;
+  }
+
+  bool is_alike(const Pipeline& a, const Pipeline& b) const {
+    return a.microbatch == b.microbatch && a.samples == b.samples && a.schedule == b.schedule &&
+           std::ranges::equal(a.stages, b.stages, [&](const Stage& one, const Stage& other) {
+             return one.first == other.first && one.last == other.last &&
+                    one.tensor_parallel == other.tensor_parallel &&
+                    one.recompute == other.recompute &&
+                    world_.devices.at(one.devices[0]).chip.name ==
+                        world_.devices.at(other.devices[0]).chip.name;
+           });
+  }
+
+  // The first and the last pipeline of each kind.
+  std::vector<size_t> kinds_of(const Island& island) const {
+    std::vector<size_t> firsts, lasts;
+    for (size_t p = 0; p < island.pipelines.size(); ++p) {
+      const auto known = std::ranges::find_if(firsts, [&](size_t first) {
+        return is_alike(island.pipelines[first], island.pipelines[p]);
+      });
+      if (known == firsts.end()) {
+        firsts.push_back(p);
+        lasts.push_back(p);
+      } else {
+        lasts[known - firsts.begin()] = p;
+      }
+    }
+    firsts.insert(firsts.end(), lasts.begin(), lasts.end());
+    std::ranges::sort(firsts);
+    firsts.erase(std::ranges::unique(firsts).begin(), firsts.end());
+    return firsts;
+  }
+
+  // In one pipeline, and in all that are like it.
+  template <typename Change>
+  bool attempt_pipelines(size_t island, size_t index, Change change) {
+    bool is_better = false;
+    for (bool in_all : {true, false}) {
+      is_better |= attempt(island, island, [&](Island& trial, Island&) {
+        const Pipeline model = trial.pipelines[index];
+        int num_changed = 0;
+        for (size_t p = 0; p < trial.pipelines.size(); ++p) {
+          if (p != index && !(in_all && is_alike(trial.pipelines[p], model))) continue;
+          if (!change(trial.pipelines[p])) return false;
+          ++num_changed;
+        }
+        return num_changed > 1 || !in_all;
+      });
+    }
+    return is_better;
+  }
+
+  // Two stages a device, all backwards split.
+  bool attempt_interleaved(size_t island) {
+    if (!limits_.allows("zero-bubble")) return false;
+    return attempt(island, island, [&](Island& trial, Island&) {
+      for (Pipeline& pipeline : trial.pipelines) {
+        if (pipeline.stages.size() > 1) pipeline.schedule = "zero-bubble";
+      }
+      std::optional<Island> changed = interleave(trial);
+      if (changed) trial = std::move(*changed);
+      return changed.has_value();
+    });
+  }
+
+  bool improve(size_t island) {
+    bool is_better = attempt_interleaved(island);
+    for (size_t p : kinds_of(plan_.islands[island])) {
+      is_better |= improve_pipeline(island, p);
+      is_better |= move_samples(island, p);
+    }
+    for (int size : {1, 2, 4, 8}) {
+      is_better |= attempt(island, island, [&](Island& trial, Island&) {
+        bool is_changed = false;
+        for (Pipeline& pipeline : trial.pipelines) {
+          if (size > pipeline.samples) return false;
+          is_changed |= pipeline.microbatch != size;
+          pipeline.microbatch = size;
+        }
+        return is_changed;
+      });
+    }
+    return is_better;
+  }
+
+  bool improve_pipeline(size_t island, size_t p) {
+    bool is_better = false;
+    const size_t num_stages = plan_.islands[island].pipelines[p].stages.size();
+    for (const char* name : {"1f1b", "zero-bubble"}) {
+      if (num_stages < 2 || !limits_.allows(name)) continue;
+      is_better |= attempt_pipelines(island, p, [&](Pipeline& pipeline) {
+        if (pipeline.schedule == name) return false;
+        pipeline.schedule = name;
+        return true;
+      });
+    }
+    for (size_t s = 0; s < num_stages; ++s) {
+      is_better |= attempt_pipelines(island, p, [&](Pipeline& pipeline) {
+        Recompute& recompute = pipeline.stages[s].recompute;
+        recompute = recompute == Recompute::kFull ? Recompute::kNone : Recompute::kFull;
+        return true;
+      });
+      for (int by : {1, -1}) {
+        if (s + 1 == num_stages) break;
+        is_better |= attempt_pipelines(island, p, [&](Pipeline& pipeline) {
+          Stage &left = pipeline.stages[s], &right = pipeline.stages[s + 1];
+          left.last += by;
+          right.first += by;
+          return left.last > left.first && right.last > right.first;
+        });
+      }
+    }
+    return is_better;
+  }
+
+  bool move_samples(size_t island, size_t from) {
+    bool is_better = false;
+    for (size_t other = 0; other < plan_.islands.size(); ++other) {
+      for (size_t to : kinds_of(plan_.islands[other])) {
+        for (int64_t moved : {1, 2, 3}) {
+          if (other == island && from == to) continue;
+          is_better |= attempt(island, other, [&](Island& first, Island& second) {
+            Pipeline &giver = first.pipelines[from], &taker = second.pipelines[to];
+            giver.samples -= moved;
+            taker.samples += moved;
+            return giver.samples >= giver.microbatch;
+          });
+        }
+      }
+    }
+    return is_better;
+  }
+
+  const StepWorld& world_;
+  const PlannerLimits& limits_;
+  int64_t actions_left_;
+  Plan& plan_;
+  std::vector<int64_t> ns_;  // by island
+};
+
+}  // namespace
+
+int64_t refine(const StepWorld& world, const PlannerLimits& limits, int64_t most_actions,
+               int64_t step_ns, Plan& plan) {
+  return Refiner(world, limits, most_actions, plan).run(step_ns);
+}
+
+}  // namespace skarv
