@@ -192,10 +192,10 @@ void Agent::consider_checkpoint() {
   if (saving_.joinable()) {
     saving_.join();
     director_->protect(-1);
+    unsaved_ = saved_.ok() ? "" : saved_.to_string();
     if (saved_.ok()) {
       service_->checkpointed(saved_round_);
     } else {
-      said_ = saved_.to_string();
       events_.write("checkpoint_failed", {{"why", saved_.to_string()}});
     }
   }
@@ -236,7 +236,10 @@ void Agent::tell(bool last) {
   if (training_since_) progress_.seconds = seconds_before_ + to_seconds(now - *training_since_);
   progress_.step_seconds = median(step_seconds_);
   progress_.loss = mean(losses_);
-  progress_.awaits = !said_.empty() ? said_ : idle_since_ ? director_->waiting_for() : "";
+  progress_.awaits = !said_.empty()      ? said_
+                     : !unsaved_.empty() ? unsaved_
+                     : idle_since_       ? director_->waiting_for()
+                                         : "";
   if (const Status status = write_progress(progress_, options_.folder / "report.json");
       !status.ok()) {
     events_.write("report_failed", {{"why", status.to_string()}});

@@ -73,6 +73,7 @@ class Agent {
   void tell(bool last);
 
   const AgentOptions options_;
+  FileHandle lock_;  // of the folder
   EventLog events_;
   const Island* island_ = nullptr;
   std::vector<DeviceInfo> devices_;  // by rank
@@ -99,6 +100,7 @@ class Agent {
   double seconds_before_ = 0;
 
   std::thread saving_;
+  std::string unsaved_;  // why the newest checkpoint could not be saved
   std::atomic<bool> saving_done_ = true;
   Status saved_;  // of the last save; read after joining
   int64_t saved_round_ = 0;

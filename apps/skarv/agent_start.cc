@@ -5,13 +5,19 @@
 #include "agent.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "folder_lock.h"
 #include "island_journal.h"
 #include "plan/schedule/timed_schedule.h"
 
 namespace skarv {
 
+namespace {
+constexpr auto kLockPatience = std::chrono::seconds(5);  // for an agent that is just ending
+}
+
 Status Agent::prepare() {
   SKARV_TRY(make_directories(options_.folder));
+  SKARV_ASSIGN(lock_, lock_folder(options_.folder, "keeps an island", kLockPatience));
   SKARV_TRY(events_.open(options_.folder / "events.jsonl"));
   const Job& job = options_.job;
   island_ = job.plan.find_island(options_.island);

@@ -7,11 +7,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 
+#include "base/exit_code.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -98,6 +100,10 @@ bool Child::running() {
   return !exit_;
 }
 
+int Child::exit_code() {
+  return !running() && exit_ && WIFEXITED(*exit_) ? WEXITSTATUS(*exit_) : -1;
+}
+
 std::string Child::ending() { return running() ? "" : exit_ ? describe(*exit_) : "never ran"; }
 
 bool Child::ended_well() {
@@ -163,10 +169,7 @@ Result<std::string> run_and_read(const std::vector<std::string>& command, Time d
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     // The child has told why on stderr; its exit code keeps its meaning.
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return Status(code == 2   ? Code::kInvalidArgument
-                  : code == 4 ? Code::kDataLoss
-                              : Code::kUnavailable,
-                  Scope::kRun, cat(name, " ", describe(status), "; its own message is above"));
+    return status_of_exit(code, cat(name, " ", describe(status), "; its own message is above"));
   }
   return output;
 }
@@ -208,6 +211,21 @@ std::string last_lines(const std::filesystem::path& log, size_t num_lines) {
     start = text.rfind('\n', start - 1);
   }
   return start == std::string::npos || start == 0 ? text : text.substr(start + 1);
+}
+
+std::string last_message(const std::filesystem::path& log) {
+  std::vector<std::string> lines = split(last_lines(log, 20), '\n');
+  const auto begins = [](const std::string& line) {
+    return line.starts_with("skarv: ") || line.starts_with("skarv-worker: ");
+  };
+  const auto found = std::find_if(lines.rbegin(), lines.rend(), begins);
+  if (found == lines.rend()) return last_lines(log, 3);
+  std::string message = found->substr(found->find(": ") + 2);
+  for (auto line = found.base(); line != lines.end(); ++line) {
+    constexpr std::string_view kHint = "  hint: ";
+    message += line->starts_with(kHint) ? cat(" (", line->substr(kHint.size()), ")") : " " + *line;
+  }
+  return message;
 }
 
 }  // namespace skarv

@@ -35,6 +35,7 @@ class Child {
   // "exited with code 2", "killed by signal 9"; empty while it runs.
   std::string ending();
   bool ended_well();  // has exited with 0
+  int exit_code();    // -1: it runs, or a signal ended it
   void signal(int number);
   // SIGTERM, then SIGKILL at the deadline; returns when it is gone.
   void stop(Time deadline);
@@ -56,5 +57,8 @@ Result<std::string> find_program(const std::string& name);
 
 // The last `num_lines` of a log file, for a message about its writer's end.
 std::string last_lines(const std::filesystem::path& log, size_t num_lines);
+// The last message of a program of Skarv in its log, on one line and without the program's name: at
+// best "cause (hint)". The last lines where there is none.
+std::string last_message(const std::filesystem::path& log);
 
 }  // namespace skarv

@@ -105,9 +105,7 @@ bool Director::takes_snapshot(Time now, handoff::Step& order) {
 
 bool Director::take_samples(handoff::Step& order) {
   const uint64_t wanted = static_cast<uint64_t>(settings_.samples_per_step);
-  // In exact mode a step's samples are asked for when the step before is merged: its gradients are
-  // not to be there before its round is.
-  const int64_t ahead = exact() ? 1 : std::max<int64_t>(2, settings_.steps_per_round);
+  const int64_t ahead = std::max<int64_t>(2, settings_.steps_per_round);
   const int64_t left = std::max<int64_t>(1, settings_.total_steps - next_);
   const uint64_t stock = wanted * static_cast<uint64_t>(std::min(ahead, left));
   if (num_samples_ < stock && !samples_asked_) {
@@ -141,7 +139,11 @@ std::optional<handoff::Step> Director::next_order(Time now) {
     return order;
   }
   if (trained() || stop_ordered_) return std::nullopt;
-  if (next_ >= limit_) {
+  // A round may open when the island stands at its limit already: the snapshot that it is waited
+  // for is taken after one step more.
+  const bool owes_snapshot =
+      !exact() && snapshot_wanted_ && !snapshot_ && next_ + 1 >= snapshot_wanted_->not_before_step;
+  if (next_ >= limit_ && !owes_snapshot) {
     waiting_ = "the coordinator: as far ahead of the last round as it may go";
     return std::nullopt;
   }
@@ -330,7 +332,8 @@ handoff::Load Director::roll_back() {
 }
 
 handoff::Load Director::reset() {
-  const int64_t step = done_;
+  // In exact mode the outer weights after round n are those after step n.
+  const int64_t step = exact() && apply_ordered_ ? apply_ordered_->round : done_;
   since_stable_.clear();
   again_.clear();
   reports_.clear();
@@ -348,7 +351,7 @@ handoff::Load Director::reset() {
     taken_round_ = snapshot_round_;
     apply_ordered_.reset();
   }
-  next_ = step;
+  next_ = done_ = step;
   stable_ = coming_ = {false, 0, step};
   blocked_since_.reset();
   return {false, 0, -1, step};

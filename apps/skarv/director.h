@@ -119,6 +119,7 @@ class Director {
     std::set<int> done_by;
   };
   bool trained() const {
+    if (settings_.last_round > 0 && taken_round_ >= settings_.last_round) return true;
     return next_ >= settings_.total_steps && snapshot_round_ >= settings_.last_round;
   }
   bool exact() const { return settings_.mode == ExchangeMode::kGradient; }

@@ -8,6 +8,8 @@ namespace skarv {
 namespace {
 
 constexpr int kKeepLast = 2;
+constexpr char kMoveAway[] =
+    "move the folder of this checkpoint away: the one before it is taken then";
 
 // Sections, and where their values lie.
 constexpr char kOuterWeights[] = "outer.w", kOuterMomentum[] = "outer.m",
@@ -146,7 +148,12 @@ Result<LoadedCheckpoint> fill_from(const CheckpointReader& reader, const Run& ru
     SKARV_ASSIGN(const Digest leaf,
                  Digest::parse(slabs[static_cast<size_t>(slab)].at(1).get<std::string>()));
     const SlabState state{slabs[static_cast<size_t>(slab)].at(0).get<int64_t>(), w, m, v};
-    SKARV_TRY(keeper.install(slab, state, leaf, path.string()));
+    if (!keeper.install(slab, state, leaf, path.string()).ok()) {
+      return Status(Code::kDataLoss, Scope::kRun,
+                    cat("the values of ", table.name_of(slab), " are not those that were saved"))
+          .at(path.string())
+          .with_hint(kMoveAway);
+    }
     if (reader.has(kOuterResidual, name)) {
       std::vector<float> residual(size);
       SKARV_TRY(reader.read(kOuterResidual, name, begin, residual));
@@ -178,7 +185,7 @@ Result<LoadedCheckpoint> load_checkpoint(const std::filesystem::path& folder, co
   } catch (const Json::exception& error) {
     return Status(Code::kDataLoss, Scope::kRun, cat("its record is damaged: ", error.what()))
         .at(path.string())
-        .with_hint("remove this checkpoint; the one before it is taken then");
+        .with_hint(kMoveAway);
   }
 }
 

@@ -10,32 +10,6 @@
 
 namespace skarv {
 
-ExitCode exit_code_of(const Status& status) {
-  switch (status.code()) {
-    case Code::kOk:
-      return kExitOk;
-    case Code::kInvalidArgument:
-    case Code::kNotFound:
-    case Code::kAlreadyExists:
-    case Code::kFailedPrecondition:
-      return kExitBadInput;
-    case Code::kPermissionDenied:
-      return status.scope() == Scope::kConfig ? kExitBadInput : kExitUnavailable;
-    case Code::kDeadlineExceeded:
-    case Code::kUnavailable:
-      return kExitUnavailable;
-    case Code::kDataLoss:
-      return kExitDataLoss;
-    case Code::kInternal:
-      return kExitBug;
-    case Code::kCancelled:
-      return kExitInterrupted;
-    case Code::kResourceExhausted:  // of a configuration: a plan that does not fit
-      return status.scope() == Scope::kConfig ? kExitBadInput : kExitFailed;
-  }
-  return kExitFailed;
-}
-
 namespace {
 
 // What is wrong with the command line, in the form of every other message.

@@ -8,6 +8,7 @@
 
 #include <random>
 
+#include "base/exit_code.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "net/certificate.h"
@@ -18,6 +19,8 @@ namespace skarv {
 namespace {
 
 constexpr size_t kMaxStartsAMinute = 8;
+constexpr size_t kMaxFailuresAMinute = 2;  // that are neither signals nor somebody's absence
+constexpr uintmax_t kFullBelow = 1 << 20;
 constexpr auto kStartLimit = std::chrono::seconds(20);
 
 // A port that was free a moment ago, below the range from which the kernel takes ports for outgoing
@@ -195,10 +198,9 @@ Status Supervisor::launch(Process& process) {
     process.starts.pop_front();
   }
   if (process.starts.size() >= kMaxStartsAMinute) {
-    return Status(
-               Code::kUnavailable, Scope::kRun,
-               cat(process.name, " died ", process.starts.size(),
-                   " times within a minute; its last words: ", last_lines(process.options.log, 5)))
+    return Status(Code::kUnavailable, Scope::kRun,
+                  cat(process.name, " died ", process.starts.size(),
+                      " times within a minute: ", last_message(process.options.log)))
         .with_hint("its log: " + process.options.log.string());
   }
   process.starts.push_back(now);
@@ -233,15 +235,29 @@ Status Supervisor::watch() {
       process->done = true;
       continue;
     }
-    // Bad input does not get better by trying again.
-    if (how == "exited with code 2" || how == "exited with code 70") {
-      return Status(Code::kFailedPrecondition, Scope::kRun,
-                    cat(process->name, " ", how, ": ", last_lines(process->options.log, 5)))
-          .with_hint("its log: " + process->options.log.string());
+    const int code = process->child->exit_code();
+    if (!may_heal(code) || (code == kExitFailed && process->starts.size() >= kMaxFailuresAMinute)) {
+      return explain_end(*process, how);
     }
     SKARV_TRY(launch(*process));
   }
   return Status();
+}
+
+// A full disk takes the last words too: so it is looked at.
+Status Supervisor::explain_end(Process& process, const std::string& how) const {
+  const Status status =
+      status_of_exit(process.child->exit_code(),
+                     cat(process.name, " ", how, ": ", last_message(process.options.log)));
+  std::error_code error;
+  const auto space = std::filesystem::space(options_.folder, error);
+  if (!error && space.available < kFullBelow) {
+    return status.wrap("the disk is full")
+        .at(options_.folder.string())
+        .with_hint("free disk space, then go on with --resume: no committed round is lost");
+  }
+  return status.with_hint(
+      cat("its log: ", process.options.log.string(), "; once that is mended, go on with --resume"));
 }
 
 bool Supervisor::finished() const {

@@ -60,6 +60,7 @@ class Supervisor {
   Status prepare_folders();
   Status start_relays();
   Status launch(Process& process);
+  Status explain_end(Process& process, const std::string& how) const;
   std::filesystem::path island_folder(const std::string& island) const;
   std::vector<std::string> security_flags() const;
   void write_pids() const;

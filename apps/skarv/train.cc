@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "closing.h"
 #include "export_run.h"
+#include "folder_lock.h"
 #include "interrupt.h"
 #include "plan/search/planner.h"
 #include "probe.h"
@@ -20,6 +21,7 @@ namespace skarv {
 namespace {
 
 constexpr auto kStopPatience = std::chrono::seconds(60);
+constexpr auto kLockPatience = std::chrono::seconds(2);
 constexpr auto kEvaluateLimit = std::chrono::minutes(30);
 
 struct TrainFlags {
@@ -154,6 +156,10 @@ Status train(const TrainFlags& flags) {
   SKARV_TRY(check_folder(flags, input.run));
   const std::filesystem::path folder = flags.folder;
   Progress progress(flags.quiet || flags.json);
+  FileHandle lock;
+  if (flags.resume) {
+    SKARV_ASSIGN(lock, lock_folder(folder, "trains", kLockPatience));
+  }
 
   Job job{input.run, cluster, {}, {}};
   if (flags.profile.empty()) {
@@ -180,6 +186,9 @@ Status train(const TrainFlags& flags) {
   if (flags.emulate_wan) SKARV_TRY(check_links(job.plan, cluster, flags.cluster));
   // Before anything trains: what is predicted cannot be changed by what is measured.
   SKARV_TRY(make_directories(folder));
+  if (!lock) {
+    SKARV_ASSIGN(lock, lock_folder(folder, "trains", kLockPatience));
+  }
   SKARV_TRY(write_file_atomic(folder / "prediction.json", to_json(predicted).dump(1) + "\n"));
   if (!flags.quiet && !flags.json) {
     std::printf("%s\nprediction: %s\n", to_table(predicted).c_str(),

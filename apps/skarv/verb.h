@@ -5,25 +5,13 @@
 #include <functional>
 #include <string>
 
-#include "base/status.h"
+#include "base/exit_code.h"
 
 namespace CLI {
 class App;
 }
 
 namespace skarv {
-
-// What a verb answers to the shell; `skarv --help` lists them.
-enum ExitCode {
-  kExitOk = 0,
-  kExitFailed = 1,       // ran and failed
-  kExitBadInput = 2,     // a flag, a file, a combination: nothing was started
-  kExitUnavailable = 3,  // a peer, a port or a device is not there, or a deadline passed
-  kExitDataLoss = 4,     // bytes are not what they should be
-  kExitBug = 70,
-  kExitInterrupted = 130,
-};
-ExitCode exit_code_of(const Status& status);
 
 using VerbAction = std::function<Status()>;
 

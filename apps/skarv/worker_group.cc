@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/digest.h"
+#include "base/exit_code.h"
 #include "base/text.h"
 
 namespace skarv {
@@ -101,8 +102,16 @@ void WorkerGroup::wake() {
   (void)!::write(wake_.get(), &one, sizeof one);
 }
 
-std::string WorkerGroup::last_words(int rank) const {
-  return last_lines(options_.folder / cat("worker-", rank, ".log"), 3);
+WorkerGroup::Lost WorkerGroup::lost_by_exit(int rank) {
+  Child& child = *members_[static_cast<size_t>(rank)].child;
+  const auto log = options_.folder / cat("worker-", rank, ".log");
+  return {rank, cat(child.ending(), ": ", last_message(log)), may_heal(child.exit_code())};
+}
+
+Status WorkerGroup::status_of(const Lost& lost) const {
+  const std::string what = cat("worker of ", options_.devices[lost.rank], ": ", lost.why);
+  if (lost.may_heal) return Status(Code::kUnavailable, Scope::kPeer, what);
+  return Status(Code::kFailedPrecondition, Scope::kConfig, what);
 }
 
 void WorkerGroup::drop(int rank) {
@@ -230,8 +239,7 @@ Status WorkerGroup::gather(Time deadline) {
       return Status(Code::kDeadlineExceeded, Scope::kPeer, "workers did not come up:" + waiting);
     }
     if (const Lost* lost = std::get_if<Lost>(&*event)) {
-      return Status(Code::kUnavailable, Scope::kPeer,
-                    cat("worker of ", options_.devices[lost->rank], ": ", lost->why));
+      return status_of(*lost);
     }
     // Listening is noted by next().
   }
@@ -252,8 +260,7 @@ Status WorkerGroup::bring_up(const handoff::Load& load) {
           }
         }
         if (const Lost* lost = std::get_if<Lost>(&*event)) {
-          return Status(Code::kUnavailable, Scope::kPeer,
-                        cat("worker of ", options_.devices[lost->rank], ": ", lost->why));
+          return status_of(*lost);
         }
       }
       return Status();
@@ -286,6 +293,9 @@ Status WorkerGroup::bring_up(const handoff::Load& load) {
       return Status();
     }
     events_.write("workers_failed", {{"attempt", attempt + 1}, {"why", last.to_string()}});
+    if (last.scope() == Scope::kConfig) {
+      return last.with_hint("its log: " + (options_.folder / "worker-*.log").string());
+    }
   }
   return last.wrap(cat("workers failed ", options_.max_failed_starts, " times in a row"))
       .with_hint("their logs: " + (options_.folder / "worker-*.log").string());
@@ -319,11 +329,10 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
       if (!member.channel) {
         // A worker that dies before it spoke is seen by its exit alone.
         if (member.child && !member.child->running()) {
-          const std::string how = member.child->ending();
+          const Lost lost = lost_by_exit(static_cast<int>(rank));
           member.child.reset();
           broken_ = incarnation_;
-          return std::optional<Event>(
-              Lost{static_cast<int>(rank), cat(how, "; last words: ", last_words(rank))});
+          return std::optional<Event>(lost);
         }
         continue;
       }
@@ -354,13 +363,13 @@ Result<std::optional<WorkerGroup::Event>> WorkerGroup::next(Time deadline) {
       }
       auto received = member.channel->receive(in(kSendLimit));
       if (!received.ok()) {
-        std::string why = received.status().message();
+        Lost lost{ranks[i], received.status().message()};
         if (member.child && member.child->wait(in(std::chrono::milliseconds(200)))) {
-          why = cat(member.child->ending(), "; last words: ", last_words(ranks[i]));
+          lost = lost_by_exit(ranks[i]);
         }
         broken_ = incarnation_;
         drop(ranks[i]);
-        return std::optional<Event>(Lost{ranks[i], why});
+        return std::optional<Event>(lost);
       }
       member.heard = Clock::real().now();
       if (auto* listening = std::get_if<handoff::Listening>(&received->message)) {

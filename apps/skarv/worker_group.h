@@ -41,6 +41,7 @@ class WorkerGroup {
   struct Lost {  // a worker is gone, or cannot go on without its peers
     int rank;
     std::string why;
+    bool may_heal = true;  // false: another start would end the same way
   };
   struct Woken {};  // wake() was called
   using Event = std::variant<Spoke, Lost, Woken>;
@@ -55,7 +56,8 @@ class WorkerGroup {
   std::optional<handoff::SharedMemory>& memory() { return memory_; }
 
   // Starts who is missing, connects all ranks under a new incarnation, and loads. Errors when it
-  // cannot be done: with the last words of the worker that failed.
+  // cannot be done: with the last words of the worker that failed. Bad input of a worker (a plug-in
+  // that is not there) is kConfig, at once.
   Status bring_up(const handoff::Load& load);
 
   void send(const handoff::Message& message);  // to every worker; a dead one is Lost next
@@ -86,7 +88,8 @@ class WorkerGroup {
   Status start_missing();
   Status take_newcomer(Time deadline);
   void drop(int rank);
-  std::string last_words(int rank) const;
+  Status status_of(const Lost& lost) const;
+  Lost lost_by_exit(int rank);   // of a child that has ended
   Status gather(Time deadline);  // every member has a channel and listens
 
   Status write_registry() const;

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Exit codes: 0 done; 1 ran and failed; 2 bad input, nothing was started; 3 the agent, a "
       "peer\n"
-      "or a device is not there; 4 damaged bytes; 70 a bug of Skarv.");
+      "or a device is not there; 4 damaged bytes; 70 a bug of Skarv; 130 interrupted.");
   VerbAction action;
   for (auto* add : {add_run, add_probe, add_evaluate, add_generate}) add(app, action);
   try {

@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "base/status.h"
+#include "base/exit_code.h"
 #include "device/device.h"
 
 namespace CLI {
@@ -12,17 +12,6 @@ class App;
 }
 
 namespace skarv::worker {
-
-// What a verb answers to the shell: the same numbers as those of `skarv`.
-enum ExitCode {
-  kExitOk = 0,
-  kExitFailed = 1,       // ran and failed
-  kExitBadInput = 2,     // a flag, a file, a combination: nothing was started
-  kExitUnavailable = 3,  // the agent, a peer or a device is not there, or a deadline passed
-  kExitDataLoss = 4,     // bytes are not what they should be
-  kExitBug = 70,
-};
-ExitCode exit_code_of(const Status& status);
 
 using VerbAction = std::function<Status()>;
 

@@ -20,7 +20,7 @@ namespace {
 Status damaged(const fs::path& path, const std::string& cause) {
   return Status(Code::kDataLoss, Scope::kRun, cause)
       .at(path.string())
-      .with_hint("use an older checkpoint: `latest` without this one");
+      .with_hint("move the folder of this checkpoint away: the one before it is taken then");
 }
 
 Result<Digest> digest_of_file(const fs::path& path) {

@@ -46,7 +46,7 @@ Result<ShardInfo> shard_from_json(const Json& json, const std::string& origin) {
   const auto fault = [&](const std::string& cause) {
     return Status(Code::kDataLoss, Scope::kRun, "the manifest is damaged: " + cause)
         .at(origin)
-        .with_hint("use an older checkpoint");
+        .with_hint("move the folder of this checkpoint away: the one before it is taken then");
   };
   try {
     ShardInfo shard;

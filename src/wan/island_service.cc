@@ -69,8 +69,17 @@ Status IslandService::start() {
   settings.handshake = handshake;
   settings.last_round = options_.last_round;
   IslandMachine::Restored restored = log_->restored();
-  for (int slab = 0; slab < table_.size(); ++slab)
+  for (int slab = 0; slab < table_.size(); ++slab) {
     restored.versions.push_back(keeper_.version(slab));
+    if (restored.generation > 0 || keeper_.version(slab) <= 0) continue;
+    return Status(Code::kDataLoss, Scope::kSite,
+                  cat("the log of promises is empty, but the outer state is of round ",
+                      keeper_.version(slab)))
+        .at((options_.folder / "island.log").string())
+        .with_hint(
+            "put the log back from a copy; without it this island cannot go on: skarv export gives "
+            "the weights of its newest checkpoint");
+  }
   restored.step = options_.step;
   restored.local = options_.local;
   events_.write("start", {{"committed", restored.committed}, {"timers", timers.to_string()}});

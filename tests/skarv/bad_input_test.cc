@@ -2,6 +2,7 @@
 // cause and what to do; the exit code is right; it ends in time; no input is changed and no output
 // is left behind.
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -92,6 +93,24 @@ Spoil put(const std::string& file, const std::string& text) {
 }
 Spoil cut(const std::string& file, int num_bytes) {
   return [=](const fs::path& folder) { fs::resize_file(folder / file, num_bytes); };
+}
+// One device is of a chip that a plug-in brings.
+Spoil with_plugin(const std::string& path) {
+  return [=](const fs::path& folder) {
+    edit(folder / "cluster.toml", "\"cpu\"", "\"toy\", plugin = \"" + path + "\"");
+    std::string profile = read_text(folder / "profile.json");
+    const std::string cpu = "\"cpu\"";
+    for (size_t at = 0; (at = profile.find(cpu, at)) != std::string::npos;) {
+      profile.replace(at, cpu.size(), "\"toy\"");
+    }
+    edit(folder / "cluster.toml", "\"cpu\"", "\"toy\", plugin = \"" + path + "\"");
+    write_text(folder / "profile.json", profile);
+  };
+}
+// A library that is surely there and no device's: the one that malloc comes from.
+std::string library_of_no_device() {
+  Dl_info info{};
+  return ::dladdr(::dlsym(RTLD_DEFAULT, "malloc"), &info) != 0 ? info.dli_fname : "";
 }
 Spoil copy(const std::string& from, const std::string& to) {
   return [=](const fs::path& folder) {
@@ -519,8 +538,15 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"no_plugin_but_a_text",
                          "probe run.toml --cluster cluster.toml --out o.json --quiet",
                          2,
-                         {"run.toml", "does not load"},
+                         {"run.toml", "does not load", "invalid ELF header"},
                          change("cluster.toml", "\"cpu\"", "\"toy\", plugin = \"run.toml\""),
+                         0,
+                         true},
+                    Case{"plugin_without_backend",
+                         "probe run.toml --cluster cluster.toml --out o.json --quiet",
+                         2,
+                         {"registers no PrivateUse1 backend", "device library itself"},
+                         with_plugin(library_of_no_device()),
                          0,
                          true},
                     Case{"absent_device",

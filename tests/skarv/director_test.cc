@@ -198,6 +198,22 @@ TEST(DirectorTest, PatienceEndsAndTheLimitHolds) {
   EXPECT_FALSE(harness.order().has_value()) << "the limit of 8 steps";
 }
 
+// Both sides would wait for each other for ever.
+TEST(DirectorTest, ARoundThatOpensAtTheLimitGetsItsSnapshot) {
+  Harness harness(local_settings());
+  harness.director.set_limit(8);
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value());
+  harness.now += std::chrono::seconds(6);
+  for (int step = 3; step < 8; ++step) EXPECT_EQ(harness.run_one().step, step);
+  EXPECT_FALSE(harness.order().has_value()) << "the limit of 8 steps";
+  harness.director.take_snapshot({1, 0, 4});
+  const Step late = harness.run_one();
+  EXPECT_TRUE(late.snapshot.has_value());
+  EXPECT_EQ(harness.snapshots.back(), (std::pair<int64_t, int64_t>{1, 9}));
+  EXPECT_FALSE(harness.order().has_value()) << "one step more, not two";
+}
+
 TEST(DirectorTest, AfterALossTheSameOrdersComeAgain) {
   Harness harness(local_settings());
   harness.director.take_snapshot({1, 0, 4});
@@ -306,6 +322,26 @@ TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(again->samples, order->samples);
   EXPECT_EQ(harness.snapshots.size(), 4u);
+}
+
+// An island that fetched the state after a round goes on with the next one.
+TEST(DirectorTest, AResetInExactModeGoesOnAfterTheRoundItStandsOn) {
+  DirectorSettings settings = local_settings();
+  settings.mode = ExchangeMode::kGradient;
+  settings.steps_per_round = 1;
+  settings.last_round = 12;
+  settings.overlap_steps = 0;
+  Harness harness(settings);
+  ASSERT_TRUE(harness.order().has_value());
+  wan::ApplyLocal reset = merged(9, 1, 0);
+  reset.fragment = -1, reset.verdict = wan::LocalVerdict::kReset;
+  harness.director.apply_local(reset);
+  harness.collect();
+  EXPECT_EQ(harness.num_resets, 1);
+  EXPECT_EQ(harness.director.reset().step, 1);
+  const auto order = harness.order();
+  ASSERT_TRUE(order && order->exchange);
+  EXPECT_EQ(order->exchange->round, 2);
 }
 
 TEST(DirectorTest, TheEndNeedsNoStepForTheLastMergedWeights) {

@@ -77,7 +77,11 @@ IslandMachine::Actions IslandMachine::start(Time now) {
   work(RootJob{});
   root_asked_ = true;
   if (local_) go_on();
-  if (learner_) start_learning("its outer state stopped between two rounds");
+  if (learner_) {
+    start_learning("its outer state stopped between two rounds");
+  } else if (!chain_) {
+    start_learning(cat("its log does not say how round ", applied_, " came about"));
+  }
   return take();
 }
 

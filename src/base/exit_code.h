@@ -1,0 +1,27 @@
+// What a program of Skarv answers to the shell: the same numbers for skarv and skarv-worker, so
+// that whoever started one knows what its end means. `--help` of both lists them.
+#pragma once
+
+#include "base/status.h"
+
+namespace skarv {
+
+enum ExitCode {
+  kExitOk = 0,
+  kExitFailed = 1,       // ran and failed: the disk is full, memory is short
+  kExitBadInput = 2,     // a flag, a file, a combination: nothing was started
+  kExitUnavailable = 3,  // a peer, a port or a device is not there, or a deadline passed
+  kExitDataLoss = 4,     // bytes are not what they should be
+  kExitBug = 70,
+  kExitInterrupted = 130,
+};
+
+ExitCode exit_code_of(const Status& status);
+// Neither bad input nor damaged bytes nor a bug gets better by starting the program again.
+inline bool may_heal(int exit_code) {
+  return exit_code != kExitBadInput && exit_code != kExitDataLoss && exit_code != kExitBug;
+}
+// The code and scope of a Status that gives this exit code again.
+Status status_of_exit(int exit_code, std::string message);
+
+}  // namespace skarv
