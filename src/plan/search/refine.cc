@@ -30,14 +30,13 @@ class Refiner {
  private:
   // Nothing where it does not fit, or cannot run.
   std::optional<int64_t> play(const Island& island) {
+    // Folding looks at every device, which takes as long as some twenty actions.
+    actions_left_ -= 1000 + 20 * std::ssize(island.devices());
     StepSettings settings;
     settings.keep_spans = false;
     const Result<IslandStep> step = simulate_island(island, plan_.owner_share, world_, settings);
-    if (!step.ok()) {
-      actions_left_ -= 1000;
-      return std::nullopt;
-    }
-    actions_left_ -= step->trace.num_actions + 1000;
+    if (!step.ok()) return std::nullopt;
+    actions_left_ -= step->trace.num_actions;
     if (step->fullest_overflow() >= 0) return std::nullopt;
     const auto keepers = keeper_memory(island.devices(), step->loads);
     if (!check_keepers(keepers, world_.hosts).ok()) return std::nullopt;
