@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # bench/run.sh <build folder>: every bench program that was built, one after the other, then the
 # model's step against PyTorch. Figures of a shared machine: read ratios and spreads, not seconds.
-# Longer ones are started by hand: bench/outer/compare_local.py (local updates against one process)
+# Longer ones are started by hand: make bench-rivals (the planner beside other plans),
+# bench/outer/compare_local.py (local updates against one process)
 # and bench/prediction/demo_step.py (predicted step time beside the measured one, on a quiet machine).
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -33,12 +33,33 @@ SmallCase larger_case(uint64_t seed) {
   return larger;
 }
 
+SmallCase either_case(uint64_t seed) {
+  return seed % 2 == 0 ? random_case(seed) : larger_case(seed);
+}
+
+// Hundreds of devices: up to 40 hosts of each kind, of up to eight.
+SmallCase large_case(uint64_t seed) {
+  SmallCase large = random_case(seed);
+  const CounterRandom random(seed, "large case");
+  uint64_t drawn = 0;
+  large.run.global_batch = 2048;
+  for (Site& site : large.cluster.sites) {
+    for (HostGroup& host : site.hosts) {
+      host.count = static_cast<int>(10 + random.below(drawn++, 31));
+      host.devices.resize(1);
+      host.devices[0].count = 1 << random.below(drawn++, 4);
+    }
+  }
+  return large;
+}
+
 template <typename Change>
-void expect_never_worse(uint64_t first, int count, double tolerance, Change change) {
+void expect_never_worse(uint64_t first, int count, double tolerance, Change change,
+                        SmallCase (*make_case)(uint64_t) = either_case) {
   int num_better = 0;
   for (uint64_t seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    SmallCase small = seed % 2 == 0 ? random_case(seed) : larger_case(seed);
+    SmallCase small = make_case(seed);
     const double before = step_of(small);
     change(small, seed);
     const double after = step_of(small);
@@ -74,7 +95,14 @@ void one_more_device(SmallCase& small, uint64_t seed) {
   hosts.push_back(added);
 }
 
-constexpr double kExact = 1e-9;
+// A tenth more hosts of one kind.
+void more_hosts(SmallCase& small, uint64_t seed) {
+  std::vector<HostGroup>& hosts = small.cluster.sites[seed % small.cluster.sites.size()].hosts;
+  HostGroup& host = hosts[seed % hosts.size()];
+  host.count += host.count / 10 + 1;
+}
+
+constexpr double kExact = 1e-9, kNearly = 0.005;
 
 TEST(SlowPlannerProperties, MoreMemoryIsNeverWorse) {
   expect_never_worse(1, 10, kExact, more_memory);
@@ -84,6 +112,11 @@ TEST(SlowPlannerProperties, MoreBandwidthIsNeverWorse) {
 }
 TEST(SlowPlannerProperties, MoreDevicesAreNeverWorse) {
   expect_never_worse(201, 20, kExact, one_more_device);
+}
+TEST(SlowPlannerProperties, WithHundredsOfDevicesMoreIsNeverMuchWorse) {
+  expect_never_worse(601, 6, kNearly, more_hosts, large_case);
+  expect_never_worse(611, 6, kNearly, more_memory, large_case);
+  expect_never_worse(621, 6, kNearly, more_bandwidth, large_case);
 }
 TEST(EndurancePlannerProperties, MoreIsNeverWorse) {
   expect_never_worse(1001, 100, kExact, more_memory);
