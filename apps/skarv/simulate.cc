@@ -22,6 +22,7 @@ struct SimulateFlags {
   std::string run, cluster, model, profile, plan, data, trace, precision = "fp32";
   std::string control = "cubic";
   std::string device_mtbf, host_mtbf, site_mtbf;
+  std::string restart, host_replace, site_outage, checkpoint_interval;
   std::vector<std::string> slow, schedules;
   std::string save_schedules;
   int64_t context = 0;
@@ -134,6 +135,11 @@ Result<PlanSettings> settings_of(const SimulateFlags& flags) {
   SKARV_TRY(read_time(flags.device_mtbf, "--device-mtbf", settings.rates.device_mtbf));
   SKARV_TRY(read_time(flags.host_mtbf, "--host-mtbf", settings.rates.host_mtbf));
   SKARV_TRY(read_time(flags.site_mtbf, "--site-mtbf", settings.rates.site_mtbf));
+  SKARV_TRY(read_time(flags.restart, "--restart", settings.rates.restart_seconds));
+  SKARV_TRY(read_time(flags.host_replace, "--host-replace", settings.rates.host_replace_seconds));
+  SKARV_TRY(read_time(flags.site_outage, "--site-outage", settings.rates.site_outage_seconds));
+  SKARV_TRY(read_time(flags.checkpoint_interval, "--checkpoint-interval",
+                      settings.rates.snapshot_seconds));
   auto control = congestion_control_from(flags.control);
   if (!control.ok()) return control.status().at("--congestion-control");
   settings.control = *control;
@@ -220,10 +226,19 @@ void add_simulate(CLI::App& app, VerbAction& action) {
   verb->add_option("--device-mtbf", flags->device_mtbf, "mean time between failures of a device");
   verb->add_option("--host-mtbf", flags->host_mtbf, "... of a host");
   verb->add_option("--site-mtbf", flags->site_mtbf, "... of a site");
+  verb->add_option("--restart", flags->restart,
+                   "from a failure's detection until its island trains again (60 s)");
+  verb->add_option("--host-replace", flags->host_replace,
+                   "until another host takes a failed one's place, before the restart (10 min)");
+  verb->add_option("--site-outage", flags->site_outage, "how long a failed site is out (1 h)");
+  verb->add_option("--checkpoint-interval", flags->checkpoint_interval,
+                   "a restart loses what was trained since the last checkpoint, one every so "
+                   "often; without it since the last round");
   verb->footer(
       "Example: skarv simulate --cluster cluster.toml --model config.json --profile profile.json "
       "\\\n"
       "           --plan plan.json --trace trace.json\n"
+      "Goodput over a day: --device-mtbf 80d --restart 5min --checkpoint-interval 1h\n"
       "A plan that does not fit in memory is played all the same, and says so. Exit codes: 0 "
       "done;\n"
       "1 the trace cannot be written; 2 bad input, with its place; 70 a bug of Skarv.");

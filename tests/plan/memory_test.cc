@@ -94,6 +94,14 @@ TEST(Memory, WeightHalvesOfZeroBubbleHoldTheirPart) {
   const StageBytes again =
       bytes_of_stage(world.island.pipelines[0], 0, false, false, 1, "cpu", workload).value();
   EXPECT_EQ(again.freed_by_input, 1000 + 4 * (1024 - 1000));
+  // What recomputation brings back waits for the weights' halves: three microbatches of it.
+  for (LayerTime& time : world.profile.layers) {
+    if (time.kind == LayerKind::kBlock) time.activation_bytes = 9000;
+  }
+  const auto queued = estimate_memory(schedule, world.island, ownership, world.table, world.run,
+                                      world.devices, world.profile);
+  EXPECT_EQ((*queued)[0].activations, 3 * (1000 + 4 * 9000));
+  EXPECT_EQ((*queued)[0].peak_action, 5);
 }
 
 TEST(Memory, OwnersShareTheOptimizer) {

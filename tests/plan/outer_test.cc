@@ -147,6 +147,18 @@ TEST(Goodput, CostsAboutWhatTheMeansSay) {
   EXPECT_NE(goodput_of(setting, 200).tokens, goodput.tokens);
 }
 
+// docs/cost-model.md, 7: 1000 devices of 1e7 s fail every 10000 s; 300 s of restart, 5 s to notice;
+// a checkpoint an hour: 3600 / (e^0.36 - 1) / (10000 e^0.0305) = 0.8058.
+TEST(Goodput, CheckpointsAndRestartsAsCalculatedByHand) {
+  GoodputSetting setting{{{"n", "n", 1000, 125, 100, 0}}, {}, 5, 3600, 1, 1};
+  setting.rates.device_mtbf = 1e7;
+  setting.rates.restart_seconds = 300;
+  EXPECT_NEAR(goodput_of(setting, 1000).fraction(), 0.8058, 0.006);
+  // Every ten minutes: 600 / (e^0.06 - 1) / (10000 e^0.0305) = 0.9412.
+  setting.period_seconds = 600;
+  EXPECT_NEAR(goodput_of(setting, 1000).fraction(), 0.9412, 0.004);
+}
+
 TEST(Goodput, OtherSitesGoOnUnlessTheyAreTooFew) {
   GoodputSetting setting{{{"n", "n", 8, 1, 100, 0}, {"s", "s", 8, 1, 100, 0}}, {}, 5, 20, 1, 1};
   setting.rates.site_mtbf = 86'400;
@@ -161,6 +173,9 @@ TEST(Goodput, NonsenseIsNamed) {
   FailureRates rates;
   rates.host_mtbf = -1;
   EXPECT_EQ(check_rates(rates).origin(), "host_mtbf");
+  rates.host_mtbf = 0;
+  rates.snapshot_seconds = -1;
+  EXPECT_EQ(check_rates(rates).origin(), "snapshot");
 }
 
 }  // namespace

@@ -57,5 +57,24 @@ TEST_F(SimulateVerb, FiguresAgreeAndSavedSchedulesPlayTheSame) {
   EXPECT_NE(slow.text.find("south waits for north"), std::string::npos) << slow.text;
 }
 
+TEST_F(SimulateVerb, ADayWithFailuresCostsRestartsAndWhatWasNotYetSaved) {
+  const auto goodput = [&](const std::string& words) {
+    const ProgramEnd end = run("--json --device-mtbf 10h " + words);
+    EXPECT_EQ(end.exit_code, 0) << end.text;
+    const auto json = parse_json(end.text, "stdout");
+    return json.ok() ? (*json)["goodput"]["fraction"].get<double>() : -1;
+  };
+  const double soon = goodput("--restart 1s"), late = goodput("--restart 30min");
+  EXPECT_GT(soon, late + 0.02);
+  EXPECT_GT(goodput("--restart 1s --checkpoint-interval 1min"),
+            goodput("--restart 1s --checkpoint-interval 2h") + 0.05);
+  for (const char* flag :
+       {"--restart", "--host-replace", "--site-outage", "--checkpoint-interval"}) {
+    const ProgramEnd end = run(cat(flag, " 3x"));
+    EXPECT_EQ(end.exit_code, 2);
+    EXPECT_NE(end.text.find(flag), std::string::npos) << end.text;
+  }
+}
+
 }  // namespace
 }  // namespace skarv

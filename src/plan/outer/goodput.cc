@@ -103,7 +103,8 @@ Status check_rates(const FailureRates& rates) {
                                                     {"site_mtbf", rates.site_mtbf},
                                                     {"restart", rates.restart_seconds},
                                                     {"host_replace", rates.host_replace_seconds},
-                                                    {"site_outage", rates.site_outage_seconds}};
+                                                    {"site_outage", rates.site_outage_seconds},
+                                                    {"snapshot", rates.snapshot_seconds}};
   for (const auto& [name, seconds] : figures) {
     if (seconds >= 0 && std::isfinite(seconds)) continue;
     return config_error(cat(name, " is ", seconds, " s"))

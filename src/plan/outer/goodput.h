@@ -24,6 +24,7 @@ struct FailureRates {      // seconds; 0: never
   double restart_seconds = 60;        // a worker, until it computes again
   double host_replace_seconds = 600;  // another host takes over
   double site_outage_seconds = 3600;
+  double snapshot_seconds = 0;  // what a restart can lose; 0: a fragment's period, by the rounds
 };
 // Error: a negative or infinite figure, named.
 Status check_rates(const FailureRates& rates);

@@ -135,8 +135,10 @@ Result<PlanStep> simulate_plan(const Plan& plan, const Run& run, const Cluster& 
   }
   goodput.rates = settings.rates;
   goodput.detection_seconds = run.exchange.detection_seconds;
-  goodput.period_seconds = static_cast<double>(result.round.period_ns()) * 1e-9 *
-                           std::max(1, run.exchange.num_fragments);
+  goodput.period_seconds = settings.rates.snapshot_seconds > 0
+                               ? settings.rates.snapshot_seconds
+                               : static_cast<double>(result.round.period_ns()) * 1e-9 *
+                                     std::max(1, run.exchange.num_fragments);
   goodput.min_contributors = run.exchange.min_contributors;
   goodput.seed = settings.step.seed;
   result.goodput = goodput_of(goodput, kDays);
