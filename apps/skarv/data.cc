@@ -22,10 +22,11 @@ struct DataFlags {
 
 Status make_data(DataFlags flags) {
   DataOptions options = flags.options;
-  if (!(flags.max_megabytes <= kMaxMegabytes)) {  // false for what is no number, too
+  if (!(flags.max_megabytes >= 0 &&
+        flags.max_megabytes <= kMaxMegabytes)) {  // false for what is no number, too
     return config_error(cat("--max-mb is ", flags.max_megabytes))
         .at("skarv data")
-        .with_hint(cat("choose at most ", kMaxMegabytes));
+        .with_hint(cat("choose 0 (all of it) to ", kMaxMegabytes));
   }
   options.corpus.path = flags.corpus;
   options.output = flags.output;
@@ -84,8 +85,8 @@ void add_data(CLI::App& app, VerbAction& action) {
       "of the files to take from a folder, with its dot; default: all that look like text");
   verb->add_option("--field", flags->options.corpus.text_field, "text field of .jsonl lines")
       ->capture_default_str();
-  verb->add_option("--max-mb", flags->max_megabytes, "take at most so many megabytes of the corpus")
-      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--max-mb", flags->max_megabytes,
+                   "take at most so many megabytes of the corpus");
   verb->add_option("--vocabulary", flags->options.vocabulary_size, "tokens to learn")
       ->check(CLI::Range(258, 1 << 20))
       ->capture_default_str();

@@ -56,6 +56,9 @@ std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint) {
 }
 
 Status export_verb(const ExportFlags& flags) {
+  if (flags.output.empty()) {
+    return config_error("--out is empty").at("skarv export").with_hint("name a new folder");
+  }
   SKARV_ASSIGN(const ExportedRun exported,
                export_run(flags.run, flags.output, flags.type == "bfloat16"));
   if (flags.json) {

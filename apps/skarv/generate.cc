@@ -1,5 +1,6 @@
 // skarv generate: text sampled from an exported model, by a fresh worker process.
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -20,6 +21,11 @@ struct GenerateFlags {
 };
 
 Status generate(const GenerateFlags& flags) {
+  if (std::isnan(flags.temperature)) {  // which a range lets pass
+    return config_error("--temperature is not a number")
+        .at("skarv generate")
+        .with_hint("0 takes the likeliest token, 1 samples as the model says");
+  }
   if (!std::filesystem::exists(std::filesystem::path(flags.model) / "model.safetensors")) {
     return Status(Code::kNotFound, Scope::kConfig, "no model.safetensors in it")
         .at(flags.model)

@@ -68,7 +68,13 @@ Status join_run(const JoinFlags& flags) {
           .at("skarv join")
           .with_hint("for instance --route north=127.0.0.1:7701");
     }
-    options.routes[route.substr(0, equals)] = route.substr(equals + 1);
+    const std::string island = route.substr(0, equals);
+    if (options.job.plan.find_island(island) == nullptr) {
+      return config_error(cat("--route ", route, ": the plan has no island ", island))
+          .at(flags.job)
+          .with_hint("skarv plan shows the islands of a plan");
+    }
+    options.routes[island] = route.substr(equals + 1);
   }
   SKARV_TRY(ask_coordinator(options));
   watch_interrupts();

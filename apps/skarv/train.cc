@@ -150,6 +150,9 @@ Status watch(Supervisor& supervisor, const Run& run, Progress& progress) {
 Status train(const TrainFlags& flags) {
   watch_interrupts();
   const Time began = Clock::real().now();
+  if (flags.folder.empty()) {
+    return config_error("--out is empty").at("skarv train").with_hint("name the run's folder");
+  }
   SKARV_ASSIGN(const RunInput input, read_run_input(flags.run, flags.data));
   SKARV_TRY(check_steps(input.run, flags.run));
   SKARV_ASSIGN(const Cluster cluster, read_cluster(flags.cluster));

@@ -152,6 +152,15 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"no_number", "data corpus --out x --vocabulary abc", 2, {"--vocabulary", "abc"}},
         Case{"days_out_of_range", "cert a --folder x --days 0", 2, {"skarv cert", "--days"}},
         Case{"unknown_type", "export island --out x --type int3", 2, {"--type", "int3"}},
+        Case{"out_is_empty", "export island --out=", 2, {"skarv export", "--out"}},
+        Case{"megabytes_below_zero",
+             "data corpus --out x --max-mb -1",
+             2,
+             {"skarv data", "--max-mb is -1"}},
+        Case{"temperature_of_nothing",
+             "generate island --temperature nan",
+             2,
+             {"skarv generate", "--temperature is not a number"}},
         Case{"temperature", "generate island --temperature -1", 2, {"--temperature", "-1"}}),
     [](const auto& info) { return info.param.name; });
 
@@ -616,6 +625,10 @@ INSTANTIATE_TEST_SUITE_P(
              2,
              {"job.json", "no island west", "north, south"}},
         Case{"join_no_data", kJoin + " --plain --data nope", 2, {"nope/data.json"}},
+        Case{"route_to_nobody",
+             kJoin + " --plain --route west=127.0.0.1:9",
+             2,
+             {"job.json", "no island west"}},
         Case{"bad_route", kJoin + " --plain --route x", 2, {"--route x", "ISLAND=HOST:PORT"}}),
     [](const auto& info) { return info.param.name; });
 
