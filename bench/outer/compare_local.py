@@ -4,7 +4,8 @@
 For each seed the same model sees the same number of tokens of the same corpus twice: on one island
 (exact data parallel), and on two islands that exchange by local updates. Prints the gap in validation
 loss with its spread beside the published gaps (DiLoCo scaling laws, 2503.09799, H = 30, two
-replicas). Results are appended to a file, so an interrupted bench goes on where it was.
+replicas). Results are appended to a file, and a run that was interrupted is resumed from its last
+checkpoint, so the bench goes on where it was. What it measured so far: README.md beside it.
 
   .venv/bin/python bench/outer/compare_local.py --data runs/demo/data --seeds 3
 """
@@ -14,8 +15,8 @@ RUN = """[run]
 name = "compare"
 seed = {seed}
 steps = {steps}
-global_batch = 32
-checkpoint_every_rounds = 0
+global_batch = {batch}
+checkpoint_every_rounds = 10
 [model]
 hidden = 192
 blocks = 6
@@ -41,10 +42,16 @@ LINK = '[[link]]\nfrom = "north"\nto = "south"\nbandwidth = "1 Gbit/s"\nround_tr
 
 
 def train(skarv, folder, seed, islands, args):
+    """Trains, or goes on where an interrupted run was. Returns its closing table."""
+    closing = folder / "out/closing.json"
+    if closing.exists():
+        return json.loads(closing.read_text())
+    started = (folder / "out").exists()
     folder.mkdir(parents=True, exist_ok=True)
     # One island: outer rate 1 without momentum is plain training (protocol.md, rule 13).
     outer = (1.0, 0.0) if islands == 1 else (args.outer_rate, args.momentum)
-    (folder / "run.toml").write_text(RUN.format(seed=seed, steps=args.steps, data=args.data.resolve(),
+    (folder / "run.toml").write_text(RUN.format(seed=seed, steps=args.steps, batch=args.batch,
+                                                data=args.data.resolve(),
                                                 outer_rate=outer[0], momentum=outer[1]))
     if islands == 1:
         text = (folder / "run.toml").read_text()
@@ -57,8 +64,8 @@ def train(skarv, folder, seed, islands, args):
         subprocess.run([skarv, "probe", folder / "run.toml", "--cluster", folder / "cluster.toml",
                         "--out", profile, "--quiet"], check=True, stdout=subprocess.DEVNULL)
     out = subprocess.run([skarv, "train", folder / "run.toml", "--cluster", folder / "cluster.toml",
-                          "--profile", profile, "--out", folder / "out", "--plain", "--json"],
-                         check=True, stdout=subprocess.PIPE, text=True).stdout
+                          "--profile", profile, "--out", folder / "out", "--plain", "--json"]
+                         + (["--resume"] if started else []), check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(out)
 
 
@@ -69,27 +76,32 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("runs/compare_local"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--outer-rate", type=float, default=0.7)
-    parser.add_argument("--momentum", type=float, default=0.6)
+    parser.add_argument("--batch", type=int, default=32, help="samples of 128 tokens a step")
+    parser.add_argument("--outer-rate", type=float, default=1.0)
+    parser.add_argument("--momentum", type=float, default=0.0)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     results = args.work / "results.jsonl"
     done = {}
+
+    def key(seed, islands):
+        outer = "" if islands == 1 else f"-outer{args.outer_rate:g}-{args.momentum:g}"
+        return f"seed{seed}-islands{islands}-steps{args.steps}-batch{args.batch}{outer}"
+
     if results.exists():
         for line in results.read_text().splitlines():
             row = json.loads(line)
-            done[row["seed"], row["islands"], row["steps"]] = row
+            done[row["run"]] = row
     for seed in range(1, args.seeds + 1):
         for islands in (1, 2):
-            if (seed, islands, args.steps) in done:
+            name = key(seed, islands)
+            if name in done:
                 continue
             began = time.time()
-            folder = args.work / f"seed{seed}-{islands}-{int(began)}"
-            closing = train(args.skarv, folder, seed, islands, args)
-            row = {"seed": seed, "islands": islands, "steps": args.steps,
-                   "tokens": closing["tokens"], "loss": closing["validation_loss"],
+            closing = train(args.skarv, args.work / name, seed, islands, args)
+            row = {"run": name, "tokens": closing["tokens"], "loss": closing["validation_loss"],
                    "seconds": time.time() - began}
-            done[seed, islands, args.steps] = row
+            done[name] = row
             with results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"seed {seed}, {islands} island(s): {row['loss']:.4f} nats, {row['seconds']:.0f} s",
@@ -97,12 +109,12 @@ def main():
     gaps = []
     print("seed   one process   two islands      gap")
     for seed in range(1, args.seeds + 1):
-        one, two = done[seed, 1, args.steps], done[seed, 2, args.steps]
+        one, two = done[key(seed, 1)], done[key(seed, 2)]
         gaps.append((two["loss"] / one["loss"] - 1) * 100)
         print(f"{seed:4}   {one['loss']:11.4f}   {two['loss']:11.4f}   {gaps[-1]:+5.2f} %")
     spread = f" (from {min(gaps):+.2f} to {max(gaps):+.2f})" if len(gaps) > 1 else ""
     print(f"\nmedian gap {statistics.median(gaps):+.2f} %{spread}, {len(gaps)} paired seeds, "
-          f"{done[1, 1, args.steps]['tokens'] / 1e6:.2f} M tokens each, 3.2 M parameters")
+          f"{done[key(1, 1)]['tokens'] / 1e6:.2f} M tokens each, 3.2 M parameters")
     print("published, two replicas, H = 30: +0.7 % at 35 M parameters, +0.1 % at 335 M")
 
 
