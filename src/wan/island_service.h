@@ -54,7 +54,7 @@ struct IslandStatus {
   int64_t applied = 0, committed = 0, generation = 0;
   Digest chain, state_root;
   bool learner = false, finished = false;
-  int64_t step = 0;  // optimizer steps that it has heard of
+  int64_t step = 0;                        // optimizer steps that it has heard of
   int64_t wan_sent = 0, wan_received = 0;  // bytes on the sockets
 };
 

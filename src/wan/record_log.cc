@@ -18,8 +18,8 @@ Status broken(const std::filesystem::path& path, int64_t line, const std::string
   return Status(Code::kDataLoss, Scope::kSite, "the log of promises is damaged: " + cause)
       .at(cat(path.string(), ":", line))
       .with_hint(
-          "check the disk; move this file away and let the island join anew as a learner: it must "
-          "not vote by a log that forgot promises");
+          "check the disk and put the file back from a copy: an island must not vote by a log that "
+          "forgot promises, and one whose log is gone is not let in again");
 }
 
 }  // namespace
@@ -53,8 +53,8 @@ Result<RecordLog> RecordLog::open(const std::filesystem::path& path, std::string
                       cat("the log does not begin as one of run \"", run, "\""))
             .at(cat(path.string(), ":1"))
             .with_hint(
-                "it belongs to another run, or is damaged: choose another folder, or move "
-                "it away and join anew as a learner");
+                "it belongs to another run, or is damaged: choose another folder, or put the "
+                "file back from a copy");
       }
       return broken(path, line, "the line does not continue the chain before it");
     }

@@ -60,6 +60,16 @@ TEST_F(IslandTimes, MemoryLimitsWhatIsInFlight) {
   EXPECT_EQ(times({{"north/h0/0", 1}}).value()[0].memory_bytes[0], each);
 }
 
+TEST_F(IslandTimes, TheGradientThatComesHasItsPlaceBesideRecomputedLayers) {
+  for (auto& layer : profile.layers) layer.activation_bytes *= 100;  // far above a layer's output
+  workload = Workload::from_run(run, profile).value();
+  island.pipelines[0].stages = {{0, 3, {"north/h0/0"}}, {3, 4, {"north/h1/0"}}};
+  island.pipelines[0].stages[0].recompute = Recompute::kFull;
+  const int64_t least = times({{"north/h0/0", 1}}).value()[0].memory_bytes[0];
+  const int64_t gradient = workload.size(2).output_bytes * 2;
+  EXPECT_LE(times({{"north/h0/0", 3 * least}}).value()[0].memory_bytes[0], 3 * least - gradient);
+}
+
 TEST_F(IslandTimes, AnUnknownDeviceIsNamed) {
   island.pipelines[0].stages[1].devices = {"north/h7/0"};
   const Status status = times().status();
