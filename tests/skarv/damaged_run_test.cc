@@ -103,13 +103,15 @@ TEST_F(SlowDamagedRun, IsNamedAtResumeAndNothingIsLost) {
        2,
        {"knows round 2", "older copy", "newest copy"},
        [](const fs::path& run) {
+         // An island that has all its steps may be done before it hears of the coordinator.
+         fs::remove_all(newest_checkpoint(run));
          for (const char* more : {"", "-wal", "-shm"}) {
            fs::remove(run / cat("coordinator/ledger.sqlite", more));
          }
        }},
       {"keeper log changed",
        4,
-       {"island.log:", "does not continue the chain", "move this file away"},
+       {"island.log:", "does not continue the chain", "from a copy"},
        [log](const fs::path& run) { flip_byte(run / log, fs::file_size(run / log) / 2); }},
       {"keeper log of something else",
        4,
