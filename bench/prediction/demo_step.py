@@ -42,7 +42,7 @@ def repeat(folder, args):
     call("probe", "--out", files["profile.json"], "--quiet")
     call("plan", "--profile", files["profile.json"], *PLAN, "--out", files["plan.json"])
     call("train", "--profile", files["profile.json"], "--plan", files["plan.json"], "--out",
-         folder / "out", "--emulate-wan", "--plain")
+         folder / "out", "--emulate-wan", "--plain", "--quiet")
     closing = json.loads((folder / "out/closing.json").read_text())
     devices = [device for island in closing["islands"] for device in island["devices"]]
     return {"predicted": closing["predicted_step_seconds"], "measured": closing["step_seconds"],
