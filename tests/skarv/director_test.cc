@@ -279,13 +279,17 @@ TEST(DirectorTest, ACheckpointProtectsItsParity) {
   EXPECT_EQ(harness.director.stable().step, 0);
 }
 
-TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
+DirectorSettings exact_settings() {
   DirectorSettings settings = local_settings();
   settings.mode = ExchangeMode::kGradient;
   settings.steps_per_round = 1;
   settings.last_round = 12;
   settings.overlap_steps = 0;
-  Harness harness(settings);
+  return settings;
+}
+
+TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
+  Harness harness(exact_settings());
   for (int64_t step = 0; step < 3; ++step) {
     const auto order = harness.order();
     ASSERT_TRUE(order && order->exchange);
@@ -326,12 +330,7 @@ TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
 
 // An island that fetched the state after a round goes on with the next one.
 TEST(DirectorTest, AResetInExactModeGoesOnAfterTheRoundItStandsOn) {
-  DirectorSettings settings = local_settings();
-  settings.mode = ExchangeMode::kGradient;
-  settings.steps_per_round = 1;
-  settings.last_round = 12;
-  settings.overlap_steps = 0;
-  Harness harness(settings);
+  Harness harness(exact_settings());
   ASSERT_TRUE(harness.order().has_value());
   wan::ApplyLocal reset = merged(9, 1, 0);
   reset.fragment = -1, reset.verdict = wan::LocalVerdict::kReset;
