@@ -318,7 +318,7 @@ Status Agent::save_last(bool finished) {
   if (finished) return Status();
   return Status(Code::kCancelled, Scope::kRun,
                 cat("stopped at step ", director_->steps_done(), "; everything is saved"))
-      .with_hint("go on with --resume");
+      .with_hint("go on with the same command; skarv train wants --resume in it");
 }
 
 }  // namespace skarv

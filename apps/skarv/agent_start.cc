@@ -106,6 +106,7 @@ Status Agent::open_workers() {
     assign.chip = device.chip.name;
     assign.maker = device.chip.maker;
     assign.plugin = device.plugin;
+    assign.ordinal = device.ordinal;
     assign.pace = device.pace;
     assign.detection_seconds = job.run.exchange.detection_seconds;
     if (options_.trace) assign.trace = (options_.folder / "trace").string();

@@ -36,6 +36,8 @@ Status ask_coordinator(const AgentOptions& options) {
     case Code::kInvalidArgument:
       return connection.status().wrap("--coordinator " + options.coordinator);
     default:
+      std::fprintf(stderr, "the coordinator does not answer yet, this goes on asking: %s\n",
+                   connection.status().to_string().c_str());
       return Status();
   }
 }

@@ -76,9 +76,9 @@ Result<Profile> measure_profile(const Run& run, const Cluster& cluster, Progress
     progress.update(static_cast<double>(i) / static_cast<double>(devices.size()),
                     cat("measuring ", device.name, " (", device.chip.name, ")"));
     if (measured.insert(device.chip.name).second) {
-      std::vector<std::string> command = {worker,     "probe",     "--run",  run_file.string(),
-                                          "--device", device.name, "--chip", device.chip.name,
-                                          "--json"};
+      std::vector<std::string> command = {
+          worker,   "probe",          "--run",     run_file.string(),   "--device", device.name,
+          "--chip", device.chip.name, "--ordinal", cat(device.ordinal), "--json"};
       if (!device.plugin.empty()) command.insert(command.end(), {"--plugin", device.plugin});
       if (device.pace > 0) command.insert(command.end(), {"--pace", cat(device.pace)});
       auto output = run_and_read(command, Clock::real().now() + kProbeLimit);

@@ -18,7 +18,7 @@ namespace {
 struct Flags {
   std::string run, plugin;
   train::ProbeOptions options;
-  int num_threads = 1;
+  int num_threads = 1, ordinal = 0;
   bool ops = false, json = false;
 };
 
@@ -51,7 +51,8 @@ Status run_probe(const Flags& flags) {
   SKARV_TRY(check_torch_version().status());
   SKARV_ASSIGN(Run run, read(flags.run));
   SKARV_TRY(check_model(run.model, flags.run));
-  SKARV_ASSIGN(Device device, open_device(flags.plugin, flags.options.chip));
+  SKARV_ASSIGN(Device device, open_device(flags.plugin, flags.options.chip, flags.ordinal,
+                                          flags.options.pace > 0));
   count_cpu_memory();
   SKARV_TRY(apply(Numerics{.num_threads = flags.num_threads}));
   SKARV_TRY(device.make_current());
@@ -90,6 +91,9 @@ void add_probe(CLI::App& app, VerbAction& action) {
   verb->add_option("--chip", flags->options.chip, "its chip, as the catalog names it")
       ->default_val("cpu");
   verb->add_option("--plugin", flags->plugin, "library of the device's maker, loaded first");
+  verb->add_option("--ordinal", flags->ordinal, "which of the host's devices of this kind")
+      ->check(CLI::Range(0, 4095))
+      ->capture_default_str();
   verb->add_option("--pace", flags->options.pace, "share of a core that the device emulates")
       ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--microbatches", flags->options.microbatches, "sizes to measure")

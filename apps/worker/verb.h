@@ -19,8 +19,9 @@ using VerbAction = std::function<Status()>;
 Result<std::string> check_torch_version();
 
 // Where a verb computes: `plugin` (a path, may be empty) is loaded first; then `chip` "cpu" is the
-// processor, anything else without a plug-in a CUDA or ROCm device.
-Result<Device> open_device(const std::string& plugin, const std::string& chip);
+// processor, anything else without a plug-in a CUDA or ROCm device. `ordinal`: device/ordinal.h.
+Result<Device> open_device(const std::string& plugin, const std::string& chip, int ordinal = 0,
+                           bool emulated = false);
 
 void add_run(CLI::App& app, VerbAction& action);
 void add_probe(CLI::App& app, VerbAction& action);

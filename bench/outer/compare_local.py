@@ -16,6 +16,7 @@ name = "compare"
 seed = {seed}
 steps = {steps}
 global_batch = {batch}
+precision = "{precision}"
 checkpoint_every_rounds = 10
 [model]
 hidden = 192
@@ -29,7 +30,7 @@ tied_head = true
 folder = "{data}"
 validation_samples = 256
 [optimizer]
-learning_rate = 3e-3
+learning_rate = {inner_rate}
 warmup_steps = 30
 [exchange]
 inner_steps = 30
@@ -50,7 +51,7 @@ def train(skarv, folder, seed, islands, args):
     folder.mkdir(parents=True, exist_ok=True)
     # One island: outer rate 1 without momentum is plain training (protocol.md, rule 13).
     outer = (1.0, 0.0) if islands == 1 else (args.outer_rate, args.momentum)
-    (folder / "run.toml").write_text(RUN.format(seed=seed, steps=args.steps, batch=args.batch,
+    (folder / "run.toml").write_text(RUN.format(seed=seed, steps=args.steps, batch=args.batch, precision=args.precision, inner_rate=args.inner_rate,
                                                 data=args.data.resolve(),
                                                 outer_rate=outer[0], momentum=outer[1]))
     if islands == 1:
@@ -77,8 +78,10 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=32, help="samples of 128 tokens a step")
+    parser.add_argument("--inner-rate", type=float, default=3e-3, help="AdamW's, of both runs")
     parser.add_argument("--outer-rate", type=float, default=1.0)
     parser.add_argument("--momentum", type=float, default=0.0)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     results = args.work / "results.jsonl"
@@ -86,7 +89,7 @@ def main():
 
     def key(seed, islands):
         outer = "" if islands == 1 else f"-outer{args.outer_rate:g}-{args.momentum:g}"
-        return f"seed{seed}-islands{islands}-steps{args.steps}-batch{args.batch}{outer}"
+        return f"seed{seed}-islands{islands}-steps{args.steps}-batch{args.batch}-{args.precision}-rate{args.inner_rate:g}{outer}"
 
     if results.exists():
         for line in results.read_text().splitlines():

@@ -19,7 +19,8 @@ void visit_fields(V& v, M& m) {
   } else if constexpr (std::is_same_v<T, Assign>) {
     v("run", m.run), v("plan", m.plan), v("profile", m.profile), v("schedule", m.schedule);
     v("island", m.island), v("rank", m.rank), v("chip", m.chip), v("maker", m.maker);
-    v("plugin", m.plugin), v("pace", m.pace), v("num_threads", m.num_threads);
+    v("plugin", m.plugin), v("ordinal", m.ordinal), v("pace", m.pace),
+        v("num_threads", m.num_threads);
     v("detection_seconds", m.detection_seconds), v("trace", m.trace);
   } else if constexpr (std::is_same_v<T, Listening>) {
     v("address", m.address);

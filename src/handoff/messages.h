@@ -49,6 +49,7 @@ struct Assign {
   std::string island;
   int rank = 0;
   std::string chip, maker, plugin;
+  int ordinal = 0;  // of the device among those of its maker or plug-in on this host
   double pace = 0;  // share of a core; 0: full speed
   int num_threads = 1;
   double detection_seconds = 5;  // longest wait for a peer without a sign of life

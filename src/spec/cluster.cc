@@ -1,5 +1,7 @@
 #include "spec/cluster.h"
 
+#include <map>
+
 #include "base/text.h"
 
 namespace skarv {
@@ -35,14 +37,16 @@ Result<std::vector<DeviceInfo>> expand_devices(const Cluster& cluster) {
       for (int number = 0; number < host.count; ++number) {
         const std::string name = host.count == 1 ? host.name : cat(host.name, number);
         int index = 0;
+        std::map<std::string, int> ordinals;  // by what libtorch calls the device
         for (const DeviceGroup& group : host.devices) {
           SKARV_ASSIGN(const Chip chip, find_chip(group.chip));
           const int64_t memory = group.memory_bytes > 0
                                      ? group.memory_bytes
                                      : static_cast<int64_t>(chip.memory_bytes.value);
           for (int i = 0; i < group.count; ++i, ++index) {
-            devices.push_back({cat(site.name, "/", name, "/", index), site.name, name, index, chip,
-                               memory, group.pace, group.plugin});
+            const std::string& kind = group.plugin.empty() ? chip.maker : group.plugin;
+            devices.push_back({cat(site.name, "/", name, "/", index), site.name, name, index,
+                               ordinals[kind]++, chip, memory, group.pace, group.plugin});
           }
         }
       }

@@ -60,7 +60,8 @@ struct Cluster {
 struct DeviceInfo {
   std::string name;  // "site/host/index"
   std::string site, host;
-  int index = 0;  // in its host
+  int index = 0;    // in its host
+  int ordinal = 0;  // in its host among the devices of its maker or plug-in: 1 of "cuda:1"
   Chip chip;
   int64_t memory_bytes = 0;
   double pace = 0;

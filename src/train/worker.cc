@@ -13,6 +13,7 @@
 #include "device/cpu_memory.h"
 #include "device/device.h"
 #include "device/numerics.h"
+#include "device/ordinal.h"
 #include "device/plugin.h"
 #include "handoff/memory.h"
 #include "train/order_queue.h"
@@ -112,7 +113,7 @@ class Session : public TrainerHost {
       return bug(cat("rank ", assign.rank, " is ", assignment->device(), ", this worker is ",
                      options_.device));
     }
-    SKARV_ASSIGN(Device device, open_device(torch_name));
+    SKARV_ASSIGN(Device device, open_by_ordinal(torch_name, assign.ordinal, assign.pace > 0));
     SKARV_TRY(device.make_current());
     base_bytes_ = static_cast<int64_t>(resident_bytes());
 
@@ -130,15 +131,6 @@ class Session : public TrainerHost {
     net.detection_time = detection_time_;
     SKARV_ASSIGN(lobby_, comm::Lobby::open(options_.transport, options_.address, net));
     return Status();
-  }
-
-  // "a/b/1" is device 1 of its kind on the host where there are that many; emulated devices, of
-  // which a plan may name more than the host has, share the first.
-  Result<Device> open_device(const std::string& torch_name) const {
-    if (torch_name == "cpu") return Device::open("cpu");
-    const std::string index = options_.device.substr(options_.device.rfind('/') + 1);
-    auto own = Device::open(torch_name + ":" + index);
-    return own.ok() ? std::move(own) : Device::open(torch_name);
   }
 
   Status follow_orders() {

@@ -14,6 +14,7 @@
 
 #include "device/device.h"
 #include "device/numerics.h"
+#include "device/ordinal.h"
 
 namespace skarv {
 namespace {
@@ -89,6 +90,13 @@ TEST(PluginTest, GivesItsDevicesAndLoadsOnce) {
     expect(Device::available() == std::vector<std::string>{"cpu", "toy:0", "toy:1"}, "names");
     expect(Device::open("toy:1").ok() && !Device::open("toy:2").ok(), "two devices");
     expect(Device::open("toy")->name() == "toy:0", "index 0 is the default");
+    expect(open_by_ordinal("toy", 1, false)->name() == "toy:1", "the host's second");
+    expect(open_by_ordinal("toy", 2, true)->name() == "toy:0", "emulated: shares the first");
+    const Result<Device> absent = open_by_ordinal("toy", 2, false);
+    expect(!absent.ok() && absent.status().code() == Code::kNotFound, "a device too many");
+    expect(absent.status().to_string().find("as many devices as it has") != std::string::npos,
+           absent.status().to_string());
+    expect(open_by_ordinal("cpu", 5, false)->name() == "cpu", "one processor for all");
     // One out-of-tree backend a process.
     const Status other = load_plugin(library_without_backend()).status();
     expect(other.code() == Code::kFailedPrecondition, other.to_string());

@@ -644,22 +644,47 @@ class BadPeer : public testing::Test {
   fs::path folder_;
 };
 
+// A port of this machine's own, taken but not necessarily listened at.
+class TakenPort {
+ public:
+  TakenPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    place_ = cat("127.0.0.1:", ntohs(address.sin_port));
+  }
+  void listen() { EXPECT_EQ(::listen(socket_.get(), 1), 0); }
+  const std::string& place() const { return place_; }
+
+ private:
+  FileHandle socket_;
+  std::string place_;
+};
+
 TEST_F(BadPeer, PortInUse) {
-  const FileHandle taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(::bind(taken.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(::listen(taken.get(), 1), 0);
-  ASSERT_EQ(::getsockname(taken.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  const std::string place = cat("127.0.0.1:", ntohs(address.sin_port));
+  TakenPort taken;
+  taken.listen();
   const ProgramEnd end = run_program({SKARV_PROGRAM, "coordinator", "--job", "job.json", "--folder",
-                                      "c", "--plain", "--listen", place},
+                                      "c", "--plain", "--listen", taken.place()},
                                      folder_, kDeadline);
   EXPECT_EQ(end.exit_code, 1) << end.text;
-  for (const std::string& word : {place, std::string("in use"), std::string("another port")}) {
+  for (const std::string& word :
+       {taken.place(), std::string("in use"), std::string("another port")}) {
     EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
+  }
+}
+
+TEST_F(BadPeer, JoinSaysThatNoCoordinatorAnswers) {
+  const TakenPort closed;
+  const BackgroundProgram join(
+      {SKARV_PROGRAM, "join", "--job", "job.json", "--island", "south", "--folder", "j", "--certs",
+       "certs", "--listen", "127.0.0.1:0", "--coordinator", closed.place()},
+      folder_, kDeadline);
+  for (const std::string& word : {std::string("does not answer yet"), closed.place()}) {
+    EXPECT_NE(join.first_line().find(word), std::string::npos) << join.first_line();
   }
 }
 

@@ -21,6 +21,8 @@ TEST(Cluster, ReadsAFileAndExpandsDevices) {
   EXPECT_EQ(devices[1].chip.maker, "toy");
   EXPECT_EQ(devices[1].plugin, "folder/libtoy.so");
   EXPECT_EQ(devices[1].memory_bytes, 4'000'000'000);
+  EXPECT_EQ(devices[1].ordinal, 0) << "the first of its kind on its host";
+  EXPECT_EQ(devices[5].ordinal, 1);
   EXPECT_EQ(devices[5].name, "south/b1/1");
   EXPECT_EQ(devices[5].memory_bytes, 90'000'000'000);
   EXPECT_EQ(read->sites[0].uplink_bandwidth, 125e6);
