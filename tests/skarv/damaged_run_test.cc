@@ -157,6 +157,15 @@ TEST_F(SlowDamagedRun, GoesOnFromTheCheckpointBefore) {
   EXPECT_EQ(end.exit_code, 0) << end.text;
 }
 
+// The outer weights are with the other islands too: an island takes them from there.
+TEST_F(SlowDamagedRun, GoesOnWithoutAnyCheckpointOfAnIsland) {
+  fresh_copy();
+  fs::remove_all(folder_ / "r/north/checkpoints");
+  const ProgramEnd end = train({"--resume", "--json"});
+  ASSERT_EQ(end.exit_code, 0) << end.text;
+  EXPECT_NE(end.text.find("\"digests_equal\": true"), std::string::npos) << end.text;
+}
+
 TEST_F(SlowDamagedRun, IsResumedByOneProcessOnly) {
   fresh_copy();
   edit(folder_ / "run.toml", "steps = 8", "steps = 8000");
