@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
   try {
     status = action();
   } catch (const std::exception& error) {
-    status = bug(std::string("an exception reached main: ") + error.what());
+    status = status_of(error);
   }
   if (!status.ok()) std::fprintf(stderr, "skarv-worker: %s\n", status.to_string().c_str());
   return exit_code_of(status);

@@ -1,5 +1,7 @@
 #include "base/exit_code.h"
 
+#include <filesystem>
+
 namespace skarv {
 
 ExitCode exit_code_of(const Status& status) {
@@ -26,6 +28,14 @@ ExitCode exit_code_of(const Status& status) {
       return status.scope() == Scope::kConfig ? kExitBadInput : kExitFailed;
   }
   return kExitFailed;
+}
+
+Status status_of(const std::exception& unexpected) {
+  if (const auto* error = dynamic_cast<const std::filesystem::filesystem_error*>(&unexpected)) {
+    return io_error("cannot be used", error->path1().string(), error->code().value());
+  }
+  return bug(std::string("an exception reached main: ") + unexpected.what())
+      .with_hint("report it with the command line and the files it names");
 }
 
 Status status_of_exit(int exit_code, std::string message) {

@@ -2,6 +2,9 @@
 // that whoever started one knows what its end means. `--help` of both lists them.
 #pragma once
 
+#include <exception>
+#include <string>
+
 #include "base/status.h"
 
 namespace skarv {
@@ -21,6 +24,8 @@ ExitCode exit_code_of(const Status& status);
 inline bool may_heal(int exit_code) {
   return exit_code != kExitBadInput && exit_code != kExitDataLoss && exit_code != kExitBug;
 }
+// Of an exception that no one expected. A path that the system refuses to look at is no bug.
+Status status_of(const std::exception& unexpected);
 // The code and scope of a Status that gives this exit code again.
 Status status_of_exit(int exit_code, std::string message);
 

@@ -131,6 +131,10 @@ Status io_error(const std::string& what, const std::string& where, int error_num
       code = Code::kResourceExhausted;
       hint = "another program listens there: choose another port";
       break;
+    case ENAMETOOLONG:
+      code = Code::kInvalidArgument;
+      hint = "choose a shorter name";
+      break;
     case ENOTDIR:
       code = Code::kInvalidArgument;
       hint = "a part of this path is a file: name another folder";
