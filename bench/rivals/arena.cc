@@ -1,13 +1,17 @@
 #include "rivals/arena.h"
 
+#include <algorithm>
 #include <ctime>
+#include <limits>
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include "base/text.h"
 #include "plan/cost/roofline.h"
 #include "plan/simulate/island_step.h"
 #include "plan/tables/profile_tables.h"
+#include "rivals/likeness.h"
 #include "rivals/rivals.h"
 
 namespace skarv {
@@ -29,87 +33,155 @@ const std::map<std::string, KnownModel>& models() {
   return known;
 }
 
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max() / 4;
+
 double cpu_seconds() {
   return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
 }
 
 class Arena {
  public:
-  Arena(const Run& run, const Cluster& cluster, const StepWorld& world, const ContestLimits& limits)
-      : run_(run), cluster_(cluster), world_(world), limits_(limits) {}
+  Arena(const Run& run, const Cluster& cluster, const StepWorld& world, const Plan& ours,
+        const ContestLimits& limits)
+      : run_(run), cluster_(cluster), world_(world), ours_(ours), limits_(limits) {}
 
-  Result<Outcome> play(const Plan& ours, const std::string& who) {
-    SKARV_TRY(check_plan(ours, run_.model, run_, cluster_).wrap("our own plan"));
-    outcome_.ours_ns = step_of(ours, "our plan");
-    if (outcome_.ours_ns == 0) {
-      return Status(Code::kInternal, Scope::kBug, cat("our own plan cannot run: ", outcome_.broken))
-          .at(who);
-    }
-    const std::vector<Rival> rivals = rivals_of(run_, cluster_);
+  Result<Outcome> play(const Outcome& known) {
+    SKARV_TRY(check_plan(ours_, run_.model, run_, cluster_).wrap("our own plan"));
+    SKARV_TRY(play_ours());
+    if (known.ours_ns == outcome_.ours_ns) outcome_ = known;
     began_ = cpu_seconds();
-    for (const Rival& rival : rivals) {
-      if (is_late()) break;
-      meet(rival.plan, rival.what, outcome_.num_rivals, outcome_.rival_ns, outcome_.rival);
-      report(cat(who, ": ", outcome_.num_rivals, " of at most ", rivals.size(), " rivals"));
+    const Rivals rivals(run_, cluster_);
+    while (outcome_.next_rival < Rivals::size() && !is_late()) {
+      const std::optional<Rival> rival = rivals.make(outcome_.next_rival);
+      if (rival) meet(*rival);
+      ++outcome_.next_rival;
+      report();
     }
-    began_ = cpu_seconds();
-    for (int seed = 0; seed < limits_.num_mutations && !is_late(); ++seed) {
-      const std::optional<Plan> changed = mutate(ours, static_cast<uint64_t>(seed));
-      if (!changed) continue;
-      meet(*changed, cat("change ", seed), outcome_.num_mutations, outcome_.mutation_ns,
-           outcome_.mutation);
-      report(cat(who, ": change ", seed, " of ", limits_.num_mutations));
+    while (!outcome_.is_done(limits_.num_changes) && !is_late()) {
+      const auto seed = static_cast<uint64_t>(outcome_.num_tried++);
+      const std::optional<Change> change = mutate(ours_, seed);
+      if (change) meet(*change, seed);
+      report();
     }
     return outcome_;
   }
 
  private:
+  using End = IslandTrial::End;
+
   bool is_late() const { return limits_.seconds > 0 && cpu_seconds() - began_ > limits_.seconds; }
 
-  void report(const std::string& text) const {
-    if (limits_.progress) limits_.progress(text);
+  void report() {
+    const double now = cpu_seconds();
+    if (!limits_.progress || now < next_report_) return;
+    next_report_ = now + 1;
+    limits_.progress(outcome_);
   }
 
-  void meet(const Plan& plan, const std::string& who, int& count, int64_t& best_ns,
-            std::string& best) {
-    if (!check_plan(plan, run_.model, run_, cluster_).ok()) return;
-    const int64_t ns = step_of(plan, who);
-    if (ns == 0) return;
-    ++count;
-    if (best_ns > 0 && ns >= best_ns) return;
-    best_ns = ns;
-    best = who;
-  }
-
-  // 0: it does not fit, or cannot be played, which counts as broken unless a link or time is
-  // missing or the step is too large.
-  int64_t step_of(const Plan& plan, const std::string& who) {
-    int64_t slowest = 0;
-    for (const Island& island : plan.islands) {
+  Status play_ours() {
+    for (const Island& island : ours_.islands) {
       StepSettings settings;
       settings.keep_spans = false;
-      const Result<IslandStep> step = simulate_island(island, plan.owner_share, world_, settings);
-      if (!step.ok()) {
-        const Code code = step.status().code();
-        if (code == Code::kNotFound || code == Code::kResourceExhausted) return 0;
-        if (outcome_.num_broken++ == 0) outcome_.broken = cat(who, ": ", step.status().message());
-        return 0;
+      SKARV_ASSIGN(const IslandStep step,
+                   simulate_island(island, ours_.owner_share, world_, settings));
+      if (step.fullest_overflow() >= 0) {
+        return Status(Code::kInternal, Scope::kBug, "our own plan does not fit").at(island.name);
       }
-      if (step->fullest_overflow() >= 0) return 0;
-      slowest = std::max(slowest, step->trace.step_ns);
+      our_islands_.push_back(step.trace.step_ns);
+      known_[likeness_of(island, ours_.owner_share, world_)] = {End::kPlayed, step.trace.step_ns};
     }
-    return slowest;
+    outcome_.ours_ns = std::ranges::max(our_islands_);
+    return {};
+  }
+
+  // Faster than the fastest rival so far, or beaten; of those that take twice as long as ours it is
+  // enough to know that they do.
+  void meet(const Rival& rival) {
+    ++outcome_.num_rivals;
+    int64_t slowest = 0;
+    for (const Island& island : rival.plan.islands) {
+      const int64_t best = outcome_.rival_ns == 0 ? 2 * outcome_.ours_ns : outcome_.rival_ns;
+      const auto trial = attempt(island, rival.plan.owner_share, best, rival.what);
+      if (!trial || trial->end != End::kPlayed) return;
+      slowest = std::max(slowest, trial->step_ns);
+    }
+    outcome_.rival_ns = slowest;
+    outcome_.rival = rival.what;
+  }
+
+  void meet(const Change& change, uint64_t seed) {
+    ++outcome_.num_changes;
+    // Played to its end if it is faster than ours, or the fastest so far of those that are not.
+    const int64_t give_up =
+        outcome_.change_ns == 0 ? kNever : std::max(outcome_.ours_ns, outcome_.change_ns);
+    std::vector<int64_t> islands = our_islands_;
+    for (const auto& [index, island] : change.islands) islands[index] = 0;
+    int64_t slowest = std::ranges::max(islands);  // of those that are as they were
+    if (slowest >= give_up) {
+      ++outcome_.num_dismissed;
+      return;
+    }
+    bool is_known = true;
+    for (const auto& [index, island] : change.islands) {
+      const uint64_t likeness = likeness_of(island, ours_.owner_share, world_);
+      auto known = known_.find(likeness);
+      if (known == known_.end()) {
+        const auto trial = attempt(island, ours_.owner_share, give_up, cat("change ", seed));
+        if (!trial) {
+          --outcome_.num_changes;
+          return;
+        }
+        known = known_.emplace(likeness, *trial).first;
+        is_known = false;
+      }
+      const IslandTrial& trial = known->second;
+      if (trial.end == End::kPlayed && trial.step_ns < give_up) {
+        slowest = std::max(slowest, trial.step_ns);
+        continue;
+      }
+      ++(is_known                        ? outcome_.num_alike
+         : trial.end == End::kDismissed  ? outcome_.num_dismissed
+         : trial.end == End::kDoesNotFit ? outcome_.num_unfit
+                                         : outcome_.num_simulated);
+      return;
+    }
+    ++(is_known ? outcome_.num_alike : outcome_.num_simulated);
+    outcome_.num_faster += slowest < outcome_.ours_ns;
+    if (outcome_.change_ns != 0 && slowest >= outcome_.change_ns) return;
+    outcome_.change_ns = slowest;
+    outcome_.change = cat("change ", seed);
+  }
+
+  // Nothing where it cannot be played, which counts as broken unless a link or time is missing or
+  // the step is too large.
+  std::optional<IslandTrial> attempt(const Island& island,
+                                     const std::map<std::string, double>& owner_share,
+                                     int64_t give_up, const std::string& who) {
+    const Result<IslandTrial> trial = try_island(island, owner_share, world_, give_up);
+    if (trial.ok()) return *trial;
+    const Code code = trial.status().code();
+    if (code == Code::kNotFound || code == Code::kResourceExhausted) return std::nullopt;
+    if (outcome_.num_broken++ == 0) outcome_.broken = cat(who, ": ", trial.status().message());
+    return std::nullopt;
   }
 
   const Run& run_;
   const Cluster& cluster_;
   const StepWorld& world_;
+  const Plan& ours_;
   const ContestLimits& limits_;
-  double began_ = 0;
+  std::vector<int64_t> our_islands_;
+  // What was found of islands that look like this. Limits only fall, so it still holds.
+  std::unordered_map<uint64_t, IslandTrial> known_;
+  double began_ = 0, next_report_ = 0;
   Outcome outcome_;
 };
 
 }  // namespace
+
+bool Outcome::is_done(int num_wanted) const {
+  return next_rival >= Rivals::size() && num_changes >= num_wanted;
+}
 
 const std::vector<Contest>& contests() {
   static const std::vector<Contest> all = {
@@ -134,7 +206,7 @@ const std::vector<Contest>& contests() {
 }
 
 Result<Outcome> hold(const Contest& contest, const std::string& bench_folder,
-                     const ContestLimits& limits) {
+                     const ContestLimits& limits, const Outcome& known_outcome) {
   const KnownModel& known = models().at(contest.model);
   Run run;
   run.model = known.model;
@@ -161,8 +233,9 @@ Result<Outcome> hold(const Contest& contest, const std::string& bench_folder,
   SKARV_ASSIGN(const DeviceIndex devices, index_devices(cluster));
   const HostIndex hosts = index_hosts(cluster);
   const StepWorld world{workload, cluster, devices, hosts, profile, run.precision};
-  return Arena(run, cluster, world, limits)
-      .play(ours.plan, cat(contest.cluster, ", ", contest.model));
+  const Result<Outcome> outcome = Arena(run, cluster, world, ours.plan, limits).play(known_outcome);
+  if (!outcome.ok()) return outcome.status().at(cat(contest.cluster, ", ", contest.model));
+  return outcome;
 }
 
 }  // namespace skarv

@@ -133,8 +133,7 @@ bool is_better(const Played& a, const Played& b, Objective objective) {
          std::tie(b.longest_ns, b.makespan_ns, b.total_ns);
 }
 
-Bounds bounds_of(const PipelineTimes& times) {
-  Bounds bounds;
+int64_t least_makespan(const PipelineTimes& times) {
   std::vector<int64_t> work(times.num_workers(), 0), first(times.num_workers(), -1);
   int64_t way = 0;  // to the start of the stage's first forward
   for (int s = 0; s < times.num_stages(); ++s) {
@@ -144,13 +143,23 @@ Bounds bounds_of(const PipelineTimes& times) {
     way += times.stages[s].forward_ns;
     if (s + 1 < times.num_stages()) way += times.activation_ns(s);
   }
-  Relaxed relaxed(times);
-  bounds.makespan_ns = relaxed.end_after(0, true);
+  int64_t makespan = Relaxed(times).end_after(0, true);
   for (size_t worker = 0; worker < work.size(); ++worker) {
-    bounds.work_ns = std::max(bounds.work_ns, work[worker]);
-    bounds.makespan_ns = std::max(bounds.makespan_ns, first[worker] + work[worker]);
+    makespan = std::max(makespan, first[worker] + work[worker]);
   }
+  return makespan;
+}
+
+Bounds bounds_of(const PipelineTimes& times) {
+  Bounds bounds;
+  bounds.makespan_ns = least_makespan(times);
+  std::vector<int64_t> work(times.num_workers(), 0);
+  for (int s = 0; s < times.num_stages(); ++s) {
+    work[times.worker_of_stage[s]] += times.num_microbatches * times.stages[s].work_ns();
+  }
+  bounds.work_ns = std::ranges::max(work);
   bounds.longest_ns = bounds.work_ns;
+  Relaxed relaxed(times);
   const int stride = 1 + (times.num_stages() - 1) / kMostSources;
   for (int s = 0; s < times.num_stages(); s += stride) {
     bounds.longest_ns = std::max(bounds.longest_ns, relaxed.end_after(s, false));

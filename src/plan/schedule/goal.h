@@ -28,5 +28,7 @@ struct Bounds {
 // and the sums of a worker's work before and after each of these. O(p m) for each of at most 32
 // stages.
 Bounds bounds_of(const PipelineTimes& times);
+// Its makespan alone, which is quick: O(p m).
+int64_t least_makespan(const PipelineTimes& times);
 
 }  // namespace skarv

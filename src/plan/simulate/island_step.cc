@@ -1,11 +1,13 @@
 #include "plan/simulate/island_step.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "base/text.h"
 #include "plan/schedule/builder.h"
 #include "plan/schedule/island_times.h"
+#include "plan/simulate/step_floor.h"
 
 namespace skarv {
 namespace {
@@ -55,24 +57,59 @@ Status check_size(const Fold& fold) {
   return {};
 }
 
-// As plan/schedule/timed_schedule.h does for a whole island: what a run will execute.
-Result<Schedule> timed_schedule(const IslandStep& step, const Ownership& ownership,
-                                const Island& island, const StepWorld& world,
-                                const OrderOptions& options) {
+// One island from its fold to its price.
+struct Scene {
+  IslandStep step;
+  std::optional<IslandCost> cost;
+  Ownership ownership;
+};
+
+Result<Scene> scene_of(const Island& island, const std::map<std::string, double>& owner_share,
+                       std::vector<GroupLoad> loads, const StepWorld& world,
+                       const StepSettings& settings) {
+  SKARV_TRY(check_devices(island, world.devices));
+  const bool is_given = settings.schedules.contains(island.name);
+  FoldRules rules{owner_share, {}, settings.whole || is_given || settings.jitter > 0};
+  for (const auto& [device, factor] : settings.slowdown) rules.apart.insert(device);
+  for (const LinkMeasure& link : world.links.links) rules.apart.insert({link.from, link.to});
+  Scene scene;
+  IslandStep& step = scene.step;
+  step.fold = fold_island(island, world.devices, world.hosts, rules);
+  SKARV_TRY(check_size(step.fold));
+  step.loads = std::move(loads);
+  const GroupQuery query{island,        step.loads,  world.precision, world.cluster,
+                         world.devices, world.hosts, world.links};
+  SKARV_ASSIGN(scene.cost, IslandCost::create(query, world.workload, step.fold));
+  for (int group = 0; group < scene.cost->num_groups(); ++group) {
+    step.groups.push_back(scene.cost->group(group));
+  }
+  scene.ownership = folded_ownership(step.fold, step.loads);
+  return scene;
+}
+
+Result<std::vector<DeviceMemory>> memory_with(const Schedule& schedule, const IslandStep& step,
+                                              const Island& island, const StepWorld& world) {
+  return memory_of({schedule, island, step.fold, step.loads, world.workload, world.precision,
+                    world.devices, world.links});
+}
+
+// As plan/schedule/timed_schedule.h does for a whole island: what the orders are made for.
+Result<std::vector<PipelineTimes>> times_of(const IslandStep& step, const Island& island,
+                                            const StepWorld& world) {
   Schedule idle{step.fold.island.devices(), {}};
   idle.actions.resize(idle.devices.size());
-  SKARV_ASSIGN(const std::vector<DeviceMemory> memory,
-               memory_of({idle, island, step.fold, step.loads, world.workload, world.precision,
-                          world.devices, world.links}));
+  SKARV_ASSIGN(const std::vector<DeviceMemory> memory, memory_with(idle, step, island, world));
   std::map<std::string, int64_t> activation_bytes;
   for (size_t rank = 0; rank < memory.size(); ++rank) {
     activation_bytes[idle.devices[rank]] = activation_room(memory[rank]);
   }
-  SKARV_ASSIGN(
-      const std::vector<PipelineTimes> times,
-      island_times({step.fold.island, world.workload, world.cluster, world.devices, world.links},
-                   activation_bytes));
-  return build_schedule(step.fold.island, ownership, no_slabs(),
+  return island_times({step.fold.island, world.workload, world.cluster, world.devices, world.links},
+                      activation_bytes);
+}
+
+Result<Schedule> schedule_for(const Scene& scene, const std::vector<PipelineTimes>& times,
+                              const StepWorld& world, const OrderOptions& options) {
+  return build_schedule(scene.step.fold.island, scene.ownership, no_slabs(),
                         payloads_of(world.workload, world.precision), times, options);
 }
 
@@ -103,39 +140,57 @@ Result<IslandStep> simulate_island(const Island& island,
                                    std::vector<GroupLoad> loads, const StepWorld& world,
                                    const StepSettings& settings) {
   SKARV_TRY(check_settings(settings));
-  SKARV_TRY(check_devices(island, world.devices));
+  SKARV_ASSIGN(Scene scene, scene_of(island, owner_share, std::move(loads), world, settings));
+  IslandStep& step = scene.step;
   const auto given = settings.schedules.find(island.name);
-  const bool is_given = given != settings.schedules.end();
-  FoldRules rules{owner_share, {}, settings.whole || is_given || settings.jitter > 0};
-  for (const auto& [device, factor] : settings.slowdown) rules.apart.insert(device);
-  for (const LinkMeasure& link : world.links.links) rules.apart.insert({link.from, link.to});
-  IslandStep step;
-  step.fold = fold_island(island, world.devices, world.hosts, rules);
-  SKARV_TRY(check_size(step.fold));
-  step.loads = std::move(loads);
-  const GroupQuery query{island,        step.loads,  world.precision, world.cluster,
-                         world.devices, world.hosts, world.links};
-  SKARV_ASSIGN(const IslandCost cost, IslandCost::create(query, world.workload, step.fold));
-  for (int group = 0; group < cost.num_groups(); ++group) step.groups.push_back(cost.group(group));
-  const Ownership ownership = folded_ownership(step.fold, step.loads);
-  if (is_given) {
-    SKARV_TRY(check_schedule(given->second, island, ownership));
+  if (given != settings.schedules.end()) {
+    SKARV_TRY(check_schedule(given->second, island, scene.ownership));
     step.schedule = given->second;
   } else {
-    SKARV_ASSIGN(step.schedule, timed_schedule(step, ownership, island, world, settings.order));
+    SKARV_ASSIGN(const std::vector<PipelineTimes> times, times_of(step, island, world));
+    SKARV_ASSIGN(step.schedule, schedule_for(scene, times, world, settings.order));
   }
   Routes routes(step.fold, step.schedule.devices, world.cluster, world.devices, world.hosts,
                 world.links);
-  SKARV_ASSIGN(const Program program, compile(step.schedule, cost, routes, settings));
+  SKARV_ASSIGN(const Program program, compile(step.schedule, *scene.cost, routes, settings));
   SKARV_ASSIGN(step.trace, play(program, routes.wires(), settings));
+  SKARV_ASSIGN(step.memory, memory_with(step.schedule, step, island, world));
   const MemoryQuery memory{step.schedule,  island,          step.fold,     step.loads,
                            world.workload, world.precision, world.devices, world.links};
-  SKARV_ASSIGN(step.memory, memory_of(memory));
   for (int rank = 0; settings.keep_spans && rank < step.fold.num_ranks(); ++rank) {
     SKARV_ASSIGN(std::vector<int64_t> bytes, activation_bytes(memory, rank));
     step.activations.push_back(std::move(bytes));
   }
-  return step;
+  return std::move(scene.step);
+}
+
+Result<IslandTrial> try_island(const Island& island,
+                               const std::map<std::string, double>& owner_share,
+                               const StepWorld& world, int64_t give_up_ns) {
+  using enum IslandTrial::End;
+  StepSettings settings;
+  settings.keep_spans = false;
+  settings.give_up_ns = std::max<int64_t>(1, give_up_ns);
+  SKARV_ASSIGN(Scene scene,
+               scene_of(island, owner_share, loads_of(island, world.workload, owner_share), world,
+                        settings));
+  IslandStep& step = scene.step;
+  Routes routes(step.fold, step.fold.island.devices(), world.cluster, world.devices, world.hosts,
+                world.links);
+  const FloorQuery query{*scene.cost, scene.ownership, world.workload, settings.start_up};
+  SKARV_ASSIGN(const int64_t quick, step_floor(query, routes));
+  if (quick >= give_up_ns) return IslandTrial{kDismissed, 0};
+  SKARV_ASSIGN(const std::vector<PipelineTimes> times, times_of(step, island, world));
+  SKARV_ASSIGN(const int64_t floor, step_floor(query, routes, times));
+  if (floor >= give_up_ns) return IslandTrial{kDismissed, 0};
+  SKARV_ASSIGN(step.schedule, schedule_for(scene, times, world, settings.order));
+  SKARV_ASSIGN(step.memory, memory_with(step.schedule, step, island, world));
+  if (step.fullest_overflow() >= 0) return IslandTrial{kDoesNotFit, 0};
+  SKARV_ASSIGN(const Program program, compile(step.schedule, *scene.cost, routes, settings));
+  const Result<StepTrace> trace = play(program, routes.wires(), settings);
+  if (trace.ok()) return IslandTrial{kPlayed, trace->step_ns};
+  if (trace.status().code() == Code::kDeadlineExceeded) return IslandTrial{kGivenUp, 0};
+  return trace.status();
 }
 
 }  // namespace skarv

@@ -39,6 +39,19 @@ struct IslandStep {
 Result<IslandStep> simulate_island(const Island& island,
                                    const std::map<std::string, double>& owner_share,
                                    const StepWorld& world, const StepSettings& settings = {});
+// Whether an island would be faster than `give_up_ns`, for those who compare thousands: most are
+// dismissed by what they take at the least (step_floor.h), others when their schedule does not fit
+// in memory, or while they are played.
+struct IslandTrial {
+  enum class End { kPlayed, kDismissed, kDoesNotFit, kGivenUp };
+  End end = End::kPlayed;
+  int64_t step_ns = 0;  // kPlayed: as simulate_island's, below give_up_ns
+};
+// REQUIRES: check_plan passed. Errors as simulate_island's.
+Result<IslandTrial> try_island(const Island& island,
+                               const std::map<std::string, double>& owner_share,
+                               const StepWorld& world, int64_t give_up_ns);
+
 // Owners hold what `loads` says: slabs of a real run.
 Result<IslandStep> simulate_island(const Island& island,
                                    const std::map<std::string, double>& owner_share,

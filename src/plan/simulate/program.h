@@ -26,8 +26,10 @@ struct StepSettings {
   double jitter = 0;  // standard deviation of a computing action, as a fraction of its time
   std::map<std::string, double> slowdown;  // stragglers: device -> factor of its computing times
   bool keep_spans = true;                  // every action's begin and end
-  OrderOptions order;                      // where the schedule is built: the effort it is worth
-  bool whole = false;                      // nothing is folded
+  // Above 0: not played to its end (kDeadlineExceeded) as soon as the step cannot be shorter.
+  int64_t give_up_ns = 0;
+  OrderOptions order;  // where the schedule is built: the effort it is worth
+  bool whole = false;  // nothing is folded
   // By island: played instead of a schedule that is built, after check_schedule; nothing is folded.
   std::map<std::string, Schedule> schedules;
 };

@@ -34,6 +34,7 @@ class Simulation {
     }
     trace_.use.resize(ranks_.size());
     waited_.resize(ranks_.size());
+    if (settings.give_up_ns > 0) sum_up();
     if (!settings.keep_spans) return;
     trace_.spans.resize(ranks_.size());
     for (size_t i = 0; i < ranks_.size(); ++i) trace_.spans[i].reserve(program.ops[i].size());
@@ -44,7 +45,7 @@ class Simulation {
       trace_.use[i].start_up_ns = ranks_[i].begin = settings_.start_up.step_ns;
       events_.push({settings_.start_up.step_ns, 1, static_cast<int>(i), 0});
     }
-    while (!events_.empty()) {
+    while (!events_.empty() && !is_late_) {
       now_ = events_.top().time;
       while (!events_.empty() && events_.top().time == now_) {
         const Event event = events_.top();
@@ -57,6 +58,7 @@ class Simulation {
       }
       settle();
     }
+    if (is_late_) return late();
     for (size_t i = 0; i < ranks_.size(); ++i) {
       if (ranks_[i].next < program_.ops[i].size()) {
         return Status(Code::kFailedPrecondition, Scope::kConfig,
@@ -64,6 +66,7 @@ class Simulation {
       }
     }
     finish();
+    if (settings_.give_up_ns > 0 && trace_.step_ns >= settings_.give_up_ns) return late();
     return std::move(trace_);
   }
 
@@ -84,6 +87,37 @@ class Simulation {
     int64_t latest = 0;
     std::vector<std::pair<int, int64_t>> waiting;  // rank, since
   };
+
+  Status late() const {
+    return {Code::kDeadlineExceeded, Scope::kConfig,
+            cat("the step takes ", settings_.give_up_ns, " ns or longer")};
+  }
+
+  int clip() const { return static_cast<int>(meetings_.size()) - 1; }
+
+  // What every rank still has to do itself before the clip, and what all do after it at the least.
+  void sum_up() {
+    for (const std::vector<Op>& ops : program_.ops) {
+      int64_t before = 0, after = 0;
+      bool is_after = false;
+      for (const Op& op : ops) {
+        const bool is_meeting = op.kind == Op::Kind::kMeet;
+        is_after = is_after || (is_meeting && op.target == clip());
+        int64_t& sum = is_after ? after : before;
+        if (is_meeting) sum += program_.meetings[op.target].duration_ns;
+        if (op.kind == Op::Kind::kCompute) sum += op.value;
+      }
+      left_.push_back(before);
+      after_clip_ = std::max(after_clip_, after);
+    }
+  }
+
+  // The rank begins this much of its own work.
+  void begin_work(int index, int64_t time) {
+    if (left_.empty()) return;
+    is_late_ = is_late_ || now_ + left_[index] + after_clip_ >= settings_.give_up_ns;
+    left_[index] = std::max<int64_t>(0, left_[index] - time);
+  }
 
   void settle() {
     moved_.clear();
@@ -110,6 +144,7 @@ class Simulation {
       switch (op.kind) {
         case Op::Kind::kCompute:
           trace_.use[index].compute_ns += op.value;
+          begin_work(index, op.value);
           if (op.value > 0) {
             rank.computing = true;
             events_.push({now_ + op.value, 1, index, 0});
@@ -162,10 +197,12 @@ class Simulation {
     for (const auto& [rank, since] : meeting.waiting) {
       trace_.use[rank].bubble_ns += now_ - since;
       trace_.use[rank].collective_ns += plan.duration_ns;
+      begin_work(rank, plan.duration_ns);
       await(rank, index, now_ - since);
       ranks_[rank].computing = true;
       events_.push({now_ + plan.duration_ns, 1, rank, 0});
     }
+    if (target == clip()) after_clip_ = 0;
   }
 
   void await(int index, int other, int64_t time) {
@@ -230,6 +267,9 @@ class Simulation {
   const Program& program_;
   const StepSettings& settings_;
   int64_t now_ = 0;
+  bool is_late_ = false;
+  std::vector<int64_t> left_;  // by rank, before the clip; empty: nobody gives up
+  int64_t after_clip_ = 0;
   std::vector<Rank> ranks_;
   std::vector<Message> messages_;
   std::vector<Meeting> meetings_;

@@ -64,7 +64,9 @@ Result<StepTrace> simulate(const Schedule& schedule, const Island& island,
                            const Cluster& cluster, const DeviceIndex& devices, const Profile& links,
                            const StepSettings& settings = {});
 
-// Plays without checking; ends with kFailedPrecondition when ranks wait for each other for ever.
+// Plays without checking; ends with kFailedPrecondition when ranks wait for each other for ever,
+// and with kDeadlineExceeded when the step takes give_up_ns or longer: often long before its end,
+// since every rank's own work that is left is known.
 Result<StepTrace> play(const Program& program, const std::vector<Wire>& wires,
                        const StepSettings& settings);
 

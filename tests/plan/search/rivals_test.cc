@@ -6,20 +6,21 @@
 namespace skarv {
 namespace {
 
-void defend(const std::string& cluster, const std::string& model, int num_mutations,
-            double seconds) {
+void defend(const std::string& cluster, const std::string& model, int num_changes, double seconds) {
   for (const Contest& contest : contests()) {
     if (contest.cluster != cluster || contest.model != model) continue;
     ContestLimits limits;
-    limits.num_mutations = num_mutations;
+    limits.num_changes = num_changes;
     limits.seconds = seconds;
     const Result<Outcome> outcome = hold(contest, std::string(SKARV_SOURCE_DIR) + "/bench", limits);
     ASSERT_TRUE(outcome.ok()) << outcome.status();
     EXPECT_TRUE(outcome->is_won())
         << cluster << ", " << model << ": ours " << outcome->ours_ns << ", " << outcome->rival
-        << " " << outcome->rival_ns << ", " << outcome->mutation << " " << outcome->mutation_ns
+        << " " << outcome->rival_ns << ", " << outcome->change << " " << outcome->change_ns
         << ", broken " << outcome->broken;
     EXPECT_GT(outcome->num_rivals, 0);
+    EXPECT_EQ(outcome->num_changes, outcome->num_dismissed + outcome->num_alike +
+                                        outcome->num_unfit + outcome->num_simulated);
     return;
   }
   FAIL() << "no contest on " << cluster;
