@@ -14,16 +14,6 @@ namespace {
 
 using enum ActionKind;
 
-int64_t num_kinds(const std::vector<PipelineTimes>& times) {
-  std::vector<const PipelineTimes*> kinds;
-  for (const PipelineTimes& one : times) {
-    if (std::ranges::none_of(kinds, [&](const PipelineTimes* kind) { return *kind == one; })) {
-      kinds.push_back(&one);
-    }
-  }
-  return static_cast<int64_t>(kinds.size());
-}
-
 // Forward, and each half of a backward, take as long as each other; memory as ZB-H1 (2401.10241).
 PipelineTimes unit_times(const std::vector<int>& worker_of_stage, int num_microbatches) {
   const int num_stages = static_cast<int>(worker_of_stage.size());
@@ -177,9 +167,7 @@ Result<Schedule> build_schedule(const Island& island, const Ownership& ownership
                                 const OrderOptions& options) {
   Schedule schedule{island.devices(), {}};
   schedule.actions.resize(schedule.devices.size());
-  OrderOptions share = options;
-  share.max_pieces /= std::max<int64_t>(1, num_kinds(times));
-  Builder builder(island, payloads, share, schedule);
+  Builder builder(island, payloads, options, schedule);
   for (size_t i = 0; i < island.pipelines.size(); ++i) {
     SKARV_TRY(builder.add_pipeline(static_cast<int>(i), i < times.size() ? &times[i] : nullptr));
   }

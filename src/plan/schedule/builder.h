@@ -20,9 +20,9 @@ Payloads payloads_of(const Run& run);
 // stages; at the end reduce, clip, update, gather for every group in one order that all ranks
 // share. `times`, by pipeline, are what the orders are made for (plan/schedule/island_times.h);
 // without them every piece of work counts alike and memory is that of ZB-H1. Pipelines with equal
-// times are ordered once, the others share the effort. The same input gives the same schedule on
-// every machine. Error: an unknown rule, or memory too small for one
-// microbatch, with the pipeline's place. REQUIRES: check_plan passed.
+// times are ordered once, each kind with the whole effort. The same input gives the same schedule
+// on every machine. Error: an unknown rule, or memory too small for one microbatch, with the
+// pipeline's place. REQUIRES: check_plan passed.
 Result<Schedule> build_schedule(const Island& island, const Ownership& ownership,
                                 const SlabTable& table, const Payloads& payloads,
                                 const std::vector<PipelineTimes>& times = {},

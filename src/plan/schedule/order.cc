@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "plan/schedule/greedy.h"
+#include "plan/schedule/order_cache.h"
 #include "plan/schedule/warm_up.h"
 
 namespace skarv {
@@ -102,6 +103,9 @@ Result<OrderRule> find_order_rule(const std::string& name) {
 
 Result<OrderedPipeline> order_pipeline(const OrderRule& rule, const PipelineTimes& times,
                                        const OrderOptions& options) {
+  if (options.known != nullptr) {
+    if (const OrderedPipeline* known = options.known->find(rule, times, options)) return *known;
+  }
   SKARV_TRY(check_pipeline_times(times));
   const PipelineTimes played_times = rule.is_split ? times : with_whole_backwards(times);
   const WorkOrder order = rule.is_split ? order_zero_bubble(times, options)
@@ -110,7 +114,9 @@ Result<OrderedPipeline> order_pipeline(const OrderRule& rule, const PipelineTime
   if (!played.is_valid) {
     return Status(Code::kInternal, Scope::kBug, cat("the order by ", rule.name, " got stuck"));
   }
-  return OrderedPipeline{to_work(order, rule.is_split, times.num_stages()), played};
+  OrderedPipeline result{to_work(order, rule.is_split, times.num_stages()), played};
+  if (options.known != nullptr) options.known->add(rule, times, options, result);
+  return result;
 }
 
 }  // namespace skarv

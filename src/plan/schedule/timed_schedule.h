@@ -8,9 +8,6 @@
 
 namespace skarv {
 
-// Effort for a schedule that will be run, in all its pipelines together: some 20 ms.
-constexpr int64_t kRunEffort = 2'000'000;
-
 // Planner and agent both call this, so that what was predicted is what runs. Activations may fill
 // what plan/memory says is left on a device, less a twentieth. Error: a gap in the profile, a
 // missing link, an unknown rule. REQUIRES: check_plan passed.

@@ -5,12 +5,20 @@
 
 namespace skarv {
 
+// Effort for a schedule that will be run, and so for all that predicts one: a millisecond for each
+// pipeline that differs from the others. Of up to six stages and eight microbatches more finds next
+// to nothing, of dozens 0.05 % (docs/schedules.md).
+constexpr int64_t kRunEffort = 100'000;
+
+class OrderCache;
+
 struct OrderOptions {
   Objective objective = Objective::kMakespan;
   // Effort: pieces of work to play in search of a better order. 0: the quick way, the best of a few
   // greedy orders. About 10 ns each.
-  int64_t max_pieces = 0;
+  int64_t max_pieces = kRunEffort;
   uint64_t seed = 1;
+  OrderCache* known = nullptr;  // order_cache.h; outlives it. Null: nothing is remembered
 };
 
 // The best order found: of some greedy ones, 1F1B with its backwards cut in two among them, then of

@@ -14,14 +14,18 @@ namespace {
 
 constexpr int kTightenings = 4;  // a pool's memory is lowered by what the simulator found too much
 constexpr size_t kNumFinalists = 4;  // of a large cluster
-constexpr size_t kNumSmallFinalists = 12;
+// Parts of memory and bandwidth that few devices are thought to have as well.
+constexpr std::pair<double, double> kLess[] = {{0.75, 1}, {0.5, 1}, {1, 0.5}};
 constexpr size_t kNumAlternatives = 5;
-constexpr int64_t kFewDevices = 64;  // up to here clusters with devices less are looked at too, ...
-constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;  // ... as many, and
-constexpr int64_t kNearly = 10;  // less again where the step is at most a tenth longer
-// Played at the very end, some seconds of few devices and a moment of many.
+// Up to kFewDevices clusters with devices less are looked at too, as many ...
+constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;
+// ... by their devices, where the answer before it is refined is at most this much longer than the
+// refined one of the cluster with one more: parts in a hundred, of a handful of devices and beyond.
+constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
+// Different plans that are refined, each for a second at most, or a moment of many devices.
+constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
 constexpr int64_t kMedium = 512;  // devices
-constexpr int64_t kActionsOfFew = 6'000'000, kActionsOfMany = 200'000;
+constexpr int64_t kActionsOfFew = 1'000'000, kActionsOfMany = 200'000;
 
 class Chooser {
  public:
@@ -34,34 +38,66 @@ class Chooser {
           .at("run.global_batch")
           .with_hint("give the samples of a step");
     }
-    for (int round = 0; round < kTightenings; ++round) {
-      found_ = search_sites(world, question_.global_batch, question_.min_islands);
-      if (found_.empty()) break;
-      SKARV_ASSIGN(std::optional<Finalist> best, best_of(world));
-      if (!best) break;
-      if (best->overflow_bytes == 0) {
-        Chosen chosen;
-        chosen.plan = plan_of(*best);
-        chosen.alternatives = alternatives(world, *best);
-        if (question_.looks_at_fewer) {
-          take_fewer(world, best->step_ns, chosen.plan);
-          if (!world.is_over_budget()) {
-            best->step_ns = refine(question_.step, question_.limits,
-                                   num_devices(world) <= kMedium ? kActionsOfFew : kActionsOfMany,
-                                   best->step_ns, chosen.plan);
-          }
-        }
-        add_idle(world, *best, chosen.plan);
-        chosen.step_ns = best->step_ns;
-        if (question_.looks_at_single_chips) add_best_single(world, chosen);
-        return chosen;
-      }
-      world.lower_memory(best->fullest, best->overflow_bytes);
-    }
-    return does_not_fit();
+    SKARV_ASSIGN(const std::optional<Finalist> best, find(world));
+    if (!best) return does_not_fit();
+    Chosen chosen;
+    chosen.step_ns = best->step_ns;
+    chosen.plan = plan_of(*best);
+    chosen.alternatives = alternatives(world, *best);
+    SKARV_TRY(refine_starts(world, chosen));
+    if (question_.looks_at_fewer) SKARV_TRY(take_fewer(world, chosen));
+    add_idle(world, *best, chosen);
+    if (question_.looks_at_single_chips) add_best_single(world, chosen);
+    return chosen;
   }
 
  private:
+  // The best plan that fits, as the search has it; the runners-up are starts_. Nothing: none fits.
+  Result<std::optional<Finalist>> find(World& world) {
+    const int64_t count = num_devices(world);
+    const int64_t few = question_.looks_at_fewer ? static_cast<int64_t>(kFewDevices) : kHandful;
+    for (int round = 0; round < kTightenings; ++round) {
+      found_ = search_sites(world, question_.global_batch, question_.min_islands);
+      if (count <= few) look_at_less(world);
+      if (found_.empty()) break;
+      SKARV_ASSIGN(std::optional<Finalist> best, best_of(world));
+      if (!best || best->overflow_bytes == 0) return best;
+      world.lower_memory(best->fullest, best->overflow_bytes);
+    }
+    return std::optional<Finalist>();
+  }
+
+  // Closed forms rank otherwise where memory or links are scarcer, and see other shapes: those that
+  // a poorer cluster would find are judged too, so that a richer one does not overlook them.
+  void look_at_less(const World& world) {
+    for (const auto& [memory, bandwidth] : kLess) {
+      if (world.is_over_budget()) return;
+      const World less = world.lessened(memory, bandwidth);
+      std::vector<WholeShape> found =
+          search_sites(less, question_.global_batch, question_.min_islands);
+      std::ranges::move(found, std::back_inserter(found_));
+    }
+  }
+
+  // Refines the chosen plan and the runners-up, and chooses the best.
+  Status refine_starts(const World& world, Chosen& chosen) {
+    if (chosen.step_ns > question_.worth_ns || world.is_over_budget()) return {};
+    const int64_t count = num_devices(world);
+    const int64_t actions = count <= kMedium ? kActionsOfFew : kActionsOfMany;
+    std::vector<Plan> starts = {chosen.plan};
+    if (count <= static_cast<int64_t>(kFewDevices)) {
+      starts.insert(starts.end(), starts_.begin(), starts_.end());
+    }
+    for (Plan& plan : starts) {
+      if (world.is_over_budget()) break;
+      SKARV_ASSIGN(const int64_t ns, refine(question_.pricer, question_.limits, actions, plan));
+      if (ns >= chosen.step_ns) continue;
+      chosen.step_ns = ns;
+      chosen.plan = std::move(plan);
+    }
+    return {};
+  }
+
   static int64_t num_devices(const World& world) {
     int64_t count = 0;
     for (const Pool& pool : world.pools()) count += pool.num_devices();
@@ -69,46 +105,83 @@ class Chooser {
   }
 
   Result<World> make_world() const {
-    const StepWorld& step = question_.step;
-    return World::create(step.workload, step.cluster, step.links, step.precision,
-                         question_.tied_parameters, question_.limits);
+    const StepWorld& step = question_.pricer.world();
+    SKARV_ASSIGN(World world, World::create(step.workload, step.cluster, step.links, step.precision,
+                                            question_.tied_parameters, question_.limits));
+    world.remember_orders(question_.pricer.orders());
+    return world;
   }
 
   Result<std::optional<Finalist>> best_of(const World& world) {
-    std::optional<Finalist> best;
+    std::vector<Finalist> finalists;
     Status failed;
-    Finals finals(world, question_.step);
+    Finals finals(world, question_.pricer);
     others_.clear();
-    const size_t num_finalists =
-        num_devices(world) <= kFewDevices ? kNumSmallFinalists : kNumFinalists;
-    for (size_t i = 0; i < found_.size() && i < num_finalists; ++i) {
+    starts_.clear();
+    const bool is_few = num_devices(world) <= static_cast<int64_t>(kFewDevices);
+    for (size_t i = 0; i < found_.size() && (is_few || i < kNumFinalists); ++i) {
       Result<Finalist> judged = finals.judge(found_[i]);
       if (!judged.ok()) {
+        if (!is_unfit(judged.status())) return judged.status();
         failed = judged.status();
         continue;
       }
-      others_.insert(others_.end(), judged->others.begin(), judged->others.end());
-      if (best && std::pair(best->overflow_bytes, best->step_ns) <=
-                      std::pair(judged->overflow_bytes, judged->step_ns)) {
-        continue;
+      for (const Finalist::Other& other : judged->others) {
+        others_.emplace_back(other.step_ns, other.text);
       }
-      best = std::move(*judged);
+      finalists.push_back(std::move(*judged));
     }
-    if (!best && !failed.ok()) return failed;
-    if (best && best->overflow_bytes == 0) {
-      finals.share_anew(question_.global_batch, *best);
-      if (!world.is_over_budget()) finals.move_layers(*best);
+    if (finalists.empty()) {
+      if (!failed.ok()) return failed;
+      return std::optional<Finalist>();
     }
-    return best;
+    std::ranges::stable_sort(finalists, {}, [](const Finalist& one) {
+      return std::pair(one.overflow_bytes, one.step_ns);
+    });
+    if (is_few) {
+      const bool is_handful = num_devices(world) <= kHandful;
+      keep_starts(finals, finalists, is_handful ? kNumRefinedOfHandful : kNumRefined);
+    }
+    Finalist best = std::move(finalists.front());
+    if (best.overflow_bytes == 0) {
+      finals.share_anew(question_.global_batch, best);
+      if (!world.is_over_budget()) finals.move_layers(best);
+    }
+    return std::optional<Finalist>(std::move(best));
+  }
+
+  // Of all that fits, the best of each description but the first.
+  void keep_starts(Finals& finals, const std::vector<Finalist>& finalists, size_t num_refined) {
+    struct Start {
+      int64_t step_ns;
+      const Finalist* finalist;
+      const Finalist::Other* other;
+    };
+    std::vector<Start> starts;
+    for (const Finalist& finalist : finalists) {
+      if (finalist.overflow_bytes > 0) continue;
+      for (const Finalist::Other& other : finalist.others) {
+        starts.push_back({other.step_ns, &finalist, &other});
+      }
+    }
+    std::ranges::stable_sort(starts, {}, &Start::step_ns);
+    std::set<std::string> seen;
+    for (const Start& start : starts) {
+      if (starts_.size() + 1 >= num_refined) break;
+      if (!seen.insert(start.other->text).second || seen.size() == 1) continue;
+      starts_.push_back(finals.plan_of(*start.finalist, *start.other));
+    }
   }
 
   // The best plans of clusters with some devices less: a search that is not complete may overlook
-  // in this one what it finds there. Those whose own answer is nearly as good are looked at without
-  // a further device, so that this cluster sees all that they would see.
-  void take_fewer(const World& world, int64_t& step_ns, Plan& plan) const {
+  // in this one what it finds there. Those whose own answer is nearly as good are refined, and
+  // looked at without a further device. Whether a cluster is looked at depends on it and on the one
+  // with a device more alone: so this cluster sees all that they would see.
+  Status take_fewer(const World& world, Chosen& best) const {
     const int64_t count = num_devices(world);
-    if (count > kFewDevices || count < 2) return;
-    std::multimap<int64_t, FewerDevices> open;  // by the step of the cluster with one more
+    if (count > static_cast<int64_t>(kFewDevices) || count < 2) return {};
+    const StepWorld& step = question_.pricer.world();
+    std::multimap<int64_t, FewerDevices> open;  // by the refined step of the cluster with one more
     std::set<std::set<std::string>> seen;
     const auto add_smaller = [&](const World& of, const Cluster& cluster,
                                  const std::map<std::string, std::string>* names, int64_t ns) {
@@ -121,35 +194,40 @@ class Chooser {
         if (seen.insert(std::move(left)).second) open.emplace(ns, std::move(fewer));
       }
     };
-    add_smaller(world, question_.step.cluster, nullptr, step_ns);
+    add_smaller(world, step.cluster, nullptr, best.step_ns);
     const int64_t most = std::max<int64_t>(kLeastClusters, kClusterDevices / count);
+    const int64_t nearly = count <= kHandful ? kNearlyOfHandful : kNearly;
     for (int64_t i = 0; i < most && !open.empty() && !world.is_over_budget(); ++i) {
-      const FewerDevices fewer = std::move(open.begin()->second);
+      const auto [parent_ns, fewer] = std::move(*open.begin());
       open.erase(open.begin());
       const Result<DeviceIndex> devices = index_devices(fewer.cluster);
       if (!devices.ok()) continue;
       const HostIndex hosts = index_hosts(fewer.cluster);
-      Profile links = question_.step.links;
+      Profile links = step.links;
       rename_measures(fewer.real_names, links);
-      const StepWorld& step = question_.step;
       const StepWorld smaller{step.workload, fewer.cluster, *devices, hosts, links, step.precision};
-      Question question{smaller, question_.global_batch, question_.min_islands,
+      const Pricer pricer(smaller, question_.pricer.slabs(), question_.pricer.orders());
+      Question question{pricer, question_.global_batch, question_.min_islands,
                         question_.tied_parameters, question_.limits};
       question.looks_at_fewer = false;
       question.looks_at_single_chips = false;
+      question.worth_ns = parent_ns + parent_ns * nearly / 100;
       Chooser chooser(question);
       Result<Chosen> chosen = chooser.run();
-      if (!chosen.ok()) continue;
-      if (chosen->step_ns <= step_ns + step_ns / kNearly) {
+      if (!chosen.ok()) {
+        if (!is_unfit(chosen.status())) return chosen.status();
+        continue;
+      }
+      if (chosen->step_ns <= question.worth_ns) {
         const Result<World> less = chooser.make_world();
         if (less.ok()) add_smaller(*less, fewer.cluster, &fewer.real_names, chosen->step_ns);
       }
-      if (chosen->step_ns >= step_ns) continue;
-      step_ns = chosen->step_ns;
-      plan = std::move(chosen->plan);
-      rename_devices(fewer.real_names, plan);
-      plan.idle.clear();
+      if (chosen->step_ns >= best.step_ns) continue;
+      best.step_ns = chosen->step_ns;
+      best.plan = std::move(chosen->plan);
+      rename_devices(fewer.real_names, best.plan);
     }
+    return {};
   }
 
   // Of the smaller cluster's devices, by their names there.
@@ -164,15 +242,6 @@ class Chooser {
       }
     }
     profile.devices = std::move(measures);
-  }
-
-  static Plan plan_of(const Finalist& finalist) {
-    Plan plan;
-    for (const Assembled& assembled : finalist.islands) {
-      plan.islands.push_back(assembled.island);
-      plan.owner_share.insert(assembled.owner_share.begin(), assembled.owner_share.end());
-    }
-    return plan;
   }
 
   std::vector<AlternativeReport> alternatives(const World& world, const Finalist& best) const {
@@ -194,7 +263,9 @@ class Chooser {
   }
 
   // Every device that the plan does not use, with the reason.
-  void add_idle(const World& world, const Finalist& best, Plan& plan) const {
+  void add_idle(const World& world, const Finalist& best, Chosen& chosen) const {
+    Plan& plan = chosen.plan;
+    plan.idle.clear();
     std::set<std::string> used;
     for (const Island& island : plan.islands) {
       for (const std::string& device : island.devices()) used.insert(device);
@@ -260,7 +331,7 @@ class Chooser {
       const World alone = world.restricted_to(chip);
       const std::vector<WholeShape> found = search_sites(alone, question_.global_batch, 1);
       if (found.empty()) continue;
-      const Result<Finalist> judged = Finals(alone, question_.step).judge(found.front());
+      const Result<Finalist> judged = Finals(alone, question_.pricer).judge(found.front());
       if (!judged.ok() || judged->overflow_bytes > 0) continue;
       if (chosen.best_single_ns > 0 && judged->step_ns >= chosen.best_single_ns) continue;
       chosen.best_single_ns = judged->step_ns;
@@ -283,16 +354,15 @@ class Chooser {
         }
       }
     }
-    SKARV_ASSIGN(const Finalist nearest, Finals(world, question_.step).judge(whole));
+    SKARV_ASSIGN(const Finalist nearest, Finals(world, question_.pricer).judge(whole));
     for (const Assembled& assembled : nearest.islands) {
       SKARV_ASSIGN(const IslandStep step,
-                   simulate_island(assembled.island, assembled.owner_share, question_.step));
+                   question_.pricer.play(assembled.island, assembled.owner_share));
       const int rank = step.fullest_overflow();
       if (rank >= 0) return describe_overflow(step.schedule.devices[rank], step.memory[rank]);
       // Devices have room, so it is the keepers that do not.
-      const std::vector<GroupLoad> loads = loads_of(assembled.island, question_.step.workload, {});
-      SKARV_TRY(
-          check_keepers(keeper_memory(assembled.island.devices(), loads), question_.step.hosts));
+      SKARV_TRY(check_keepers(keeper_memory(assembled.island.devices(), step.loads),
+                              question_.pricer.world().hosts));
     }
     return Status(Code::kResourceExhausted, Scope::kConfig, "no plan fits in memory")
         .with_hint("choose a smaller model or context, or add devices");
@@ -315,25 +385,11 @@ class Chooser {
   const Question& question_;
   std::vector<WholeShape> found_;
   std::vector<std::pair<int64_t, std::string>> others_;
+  std::vector<Plan> starts_;  // runners-up
 };
 
 }  // namespace
 
 Result<Chosen> choose(const Question& question) { return Chooser(question).run(); }
-
-Status check_keepers(const std::map<std::string, int64_t>& bytes_by_host, const HostIndex& hosts) {
-  for (const auto& [name, bytes] : bytes_by_host) {
-    const auto host = hosts.find(name);
-    if (host == hosts.end() || host->second->memory_bytes == 0) continue;
-    if (bytes <= host->second->memory_bytes) continue;
-    return Status(Code::kResourceExhausted, Scope::kConfig,
-                  cat("the keeper on host ", name, " needs ",
-                      human_bytes(static_cast<double>(bytes)), " of ",
-                      human_bytes(static_cast<double>(host->second->memory_bytes)), " host memory"))
-        .at(name)
-        .with_hint("add hosts to the site: its keepers share the model's slabs");
-  }
-  return {};
-}
 
 }  // namespace skarv

@@ -1,6 +1,8 @@
 // From the question to the plan: search, finalists, and the reasons why.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -10,11 +12,13 @@
 namespace skarv {
 
 struct Question {
-  const StepWorld& step;
+  const Pricer& pricer;
   int64_t global_batch = 0;
   int min_islands = 1;
   int64_t tied_parameters = 0;  // held by the last layer too, counted with the first
   PlannerLimits limits;
+  // A plan that takes longer is not worth refining.
+  int64_t worth_ns = std::numeric_limits<int64_t>::max();
   bool looks_at_fewer = true;         // clusters with a device less, of few devices
   bool looks_at_single_chips = true;  // plans on one type alone, to compare with
 };
@@ -30,8 +34,5 @@ struct Chosen {
 // Errors: kNotFound for a chip without times; kResourceExhausted with the figures of the device
 // that overflows least, or of the host whose keepers do.
 Result<Chosen> choose(const Question& question);
-
-// Keepers live in host memory; a host whose memory the cluster file leaves out is not judged.
-Status check_keepers(const std::map<std::string, int64_t>& bytes_by_host, const HostIndex& hosts);
 
 }  // namespace skarv

@@ -17,7 +17,8 @@ class Cutter {
         num_stages_(pipeline.num_stages()),
         num_layers_(world.num_layers()) {
     for (int s = 0; s < num_stages_; ++s) {
-      places_.push_back({s, num_stages_, num_microbatches, num_holders[s]});
+      places_.push_back(
+          {s, num_stages_, num_microbatches, num_holders[s], pipeline.flow == Flow::kZeroBubble});
       const StageShape& stage = pipeline.stages[s];
       tables_.push_back(&world.table(stage.pool, pipeline.microbatch, stage.tensor_parallel));
     }

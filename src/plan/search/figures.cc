@@ -4,12 +4,9 @@
 #include <map>
 
 #include "base/text.h"
-#include "plan/schedule/timed_schedule.h"
 
 namespace skarv {
 namespace {
-
-constexpr size_t kFewDevices = 64;  // an island up to here is shown device by device
 
 std::string percent(double part) { return fixed(100 * part, 1) + " %"; }
 
@@ -25,8 +22,8 @@ std::string layers_of(const Pipeline& pipeline, const std::string& device) {
 
 class Figures {
  public:
-  Figures(const Plan& plan, const StepWorld& world, int64_t global_batch, const SlabTable* slabs)
-      : plan_(plan), world_(world), global_batch_(global_batch), slabs_(slabs) {
+  Figures(const Plan& plan, const Pricer& pricer, int64_t global_batch)
+      : plan_(plan), pricer_(pricer), world_(pricer.world()), global_batch_(global_batch) {
     report_.plan = plan;
   }
 
@@ -47,17 +44,10 @@ class Figures {
   Status add_island(const Island& island) {
     const std::vector<std::string> names = island.devices();
     const bool is_small = names.size() <= kFewDevices;
-    StepSettings settings;
-    settings.keep_spans = false;
-    if (is_small) settings.order.max_pieces = kRunEffort;  // as the agent will
-    std::vector<GroupLoad> loads = is_small && slabs_ != nullptr
-                                       ? loads_of(ownership_of(island, plan_, *slabs_), *slabs_)
-                                       : loads_of(island, world_.workload, plan_.owner_share);
-    for (const auto& [host, bytes] : keeper_memory(names, loads)) {
+    SKARV_ASSIGN(const IslandStep step, pricer_.play(island, plan_.owner_share));
+    for (const auto& [host, bytes] : keeper_memory(names, step.loads)) {
       report_.keeper_bytes[host] += bytes;
     }
-    SKARV_ASSIGN(const IslandStep step,
-                 simulate_island(island, plan_.owner_share, std::move(loads), world_, settings));
     report_.islands.push_back({island.name, island.samples(), step.step_seconds()});
     if (step.step_seconds() > report_.step_seconds) {
       report_.step_seconds = step.step_seconds();
@@ -137,9 +127,9 @@ class Figures {
   }
 
   const Plan& plan_;
+  const Pricer& pricer_;
   const StepWorld& world_;
   const int64_t global_batch_;
-  const SlabTable* slabs_;
   PlanReport report_;
   double longest_busy_ = 0;
   std::map<std::pair<std::string, double>, double> alone_;
@@ -170,9 +160,8 @@ double tokens_alone(const Workload& workload, const std::string& chip, double pa
   return best * (pace > 0 ? pace : 1) / degree;
 }
 
-Result<PlanReport> figures_of(const Plan& plan, const StepWorld& world, int64_t global_batch,
-                              const SlabTable* slabs) {
-  return Figures(plan, world, global_batch, slabs).run();
+Result<PlanReport> figures_of(const Plan& plan, const Pricer& pricer, int64_t global_batch) {
+  return Figures(plan, pricer, global_batch).run();
 }
 
 }  // namespace skarv

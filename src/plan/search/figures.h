@@ -2,16 +2,13 @@
 #pragma once
 
 #include "plan/report.h"
-#include "plan/simulate/island_step.h"
-#include "spec/slab.h"
+#include "plan/search/pricer.h"
 
 namespace skarv {
 
-// `slabs`: owners of small islands hold what a run will give them; null, or many devices: shares.
-// Devices that behave alike are one row where an island has more than 64. REQUIRES: check_plan
-// passed. Errors as simulate_island's.
-Result<PlanReport> figures_of(const Plan& plan, const StepWorld& world, int64_t global_batch,
-                              const SlabTable* slabs);
+// Devices that behave alike are one row where an island has more than kFewDevices. REQUIRES:
+// check_plan passed. Errors as simulate_island's.
+Result<PlanReport> figures_of(const Plan& plan, const Pricer& pricer, int64_t global_batch);
 
 // Tokens/s of a device that trains the whole batch by itself, at its best known microbatch and as
 // if its memory had no end.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <tuple>
 
 #include "base/text.h"
 #include "plan/search/interleave.h"
@@ -19,8 +20,7 @@ constexpr int64_t kMostInterleaved = 20'000;
 
 // Shapes of an island that are simulated.
 size_t num_judged(int64_t num_devices) {
-  if (num_devices <= 6) return 48;
-  if (num_devices <= 64) return 24;
+  if (num_devices <= 64) return 48;
   if (num_devices <= 512) return 8;
   return num_devices <= 2048 ? 4 : 2;
 }
@@ -82,14 +82,11 @@ std::vector<int64_t> Finals::key_of(const IslandShape& shape) const {
   return key;
 }
 
-Result<Finals::Verdict> Finals::simulate(const Assembled& assembled, bool is_even) const {
+Result<Finals::Verdict> Finals::play(const Assembled& assembled, bool is_even) const {
   static const std::map<std::string, double> kEven;
-  StepSettings settings;
-  settings.keep_spans = false;
   SKARV_ASSIGN(const IslandStep step,
-               simulate_island(assembled.island, is_even ? kEven : assembled.owner_share,
-                               step_world_, settings));
-  Verdict verdict{step.trace.step_ns, 0, "", is_even, true, {}};
+               pricer_.play(assembled.island, is_even ? kEven : assembled.owner_share));
+  Verdict verdict{step.trace.step_ns, 0, "", is_even, true};
   verdict.num_actions = step.trace.num_actions;
   if (const int rank = step.fullest_overflow(); rank >= 0) {
     verdict.overflow_bytes = step.memory[rank].total() - step.memory[rank].limit;
@@ -99,16 +96,17 @@ Result<Finals::Verdict> Finals::simulate(const Assembled& assembled, bool is_eve
 }
 
 // With even optimizer shares, and with shares by speed if the chips differ: the better.
-Finals::Verdict Finals::verdict(const IslandShape& shape, const std::string& name) {
+Result<Finals::Verdict> Finals::verdict(const IslandShape& shape, const std::string& name) {
   const auto [entry, is_new] = verdicts_.emplace(key_of(shape), Verdict{});
   Verdict& best = entry->second;
   if (!is_new) return best;
-  std::optional<Assembled> assembled = assemble(world_, shape, name);
+  const std::optional<Assembled> assembled = assemble(world_, shape, name);
   if (!assembled) return best;
   for (bool is_even : {true, false}) {
     if (!is_even && assembled->owner_share.empty()) break;
-    const Result<Verdict> one = simulate(*assembled, is_even);
+    const Result<Verdict> one = play(*assembled, is_even);
     if (!one.ok()) {
+      if (!is_unfit(one.status())) return one.status();
       best.failed = one.status();
       continue;
     }
@@ -118,24 +116,33 @@ Finals::Verdict Finals::verdict(const IslandShape& shape, const std::string& nam
     }
     best = *one;
   }
-  if (best.is_possible) try_interleaved(*assembled, best);
+  if (best.is_possible) SKARV_TRY(try_interleaved(*assembled, best));
   return best;
 }
 
-void Finals::try_interleaved(Assembled& assembled, Verdict& best) const {
-  if (best.num_actions > kMostInterleaved) return;
+Status Finals::try_interleaved(const Assembled& assembled, Verdict& best) const {
+  if (best.num_actions > kMostInterleaved) return {};
   std::optional<Island> island = interleave(assembled.island);
-  if (!island) return;
+  if (!island) return {};
   Assembled changed = assembled;
   changed.island = std::move(*island);
-  Result<Verdict> one = simulate(changed, best.is_even);
-  if (!one.ok() || std::pair(best.overflow_bytes, best.step_ns) <=
-                       std::pair(one->overflow_bytes, one->step_ns)) {
-    return;
+  const Result<Verdict> one = play(changed, best.is_even);
+  if (!one.ok()) return is_unfit(one.status()) ? Status() : one.status();
+  if (std::pair(best.overflow_bytes, best.step_ns) <=
+      std::pair(one->overflow_bytes, one->step_ns)) {
+    return {};
   }
-  one->is_interleaved = true;
   best = *one;
-  assembled = std::move(changed);
+  best.is_interleaved = true;
+  return {};
+}
+
+Assembled Finals::dressed(const IslandShape& shape, const std::string& name,
+                          const Verdict& verdict) {
+  Assembled assembled = *assemble(world_, shape, name);
+  if (verdict.is_even) assembled.owner_share.clear();
+  if (verdict.is_interleaved) assembled.island = *interleave(assembled.island);
+  return assembled;
 }
 
 Result<Finalist> Finals::judge(const WholeShape& whole) {
@@ -153,15 +160,17 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
     Status failed;
     for (const IslandShape& shape : choice.shapes) {
       if (num_possible >= num_judged(num_devices) && best.overflow_bytes == 0) break;
-      const Verdict one = verdict(shape, name);
+      SKARV_ASSIGN(const Verdict one, verdict(shape, name));
       if (!one.is_possible) {
         failed = one.failed;
         continue;
       }
       ++num_possible;
       if (one.overflow_bytes == 0) fitting.back().emplace_back(one.step_ns, &shape);
-      if (chosen != nullptr && std::pair(best.overflow_bytes, best.step_ns) <=
-                                   std::pair(one.overflow_bytes, one.step_ns)) {
+      // At equal times the one with fewer stages.
+      if (chosen != nullptr &&
+          std::tuple(best.overflow_bytes, best.step_ns, chosen->num_stages()) <=
+              std::tuple(one.overflow_bytes, one.step_ns, shape.num_stages())) {
         continue;
       }
       best = one;
@@ -172,29 +181,43 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
       return Status(Code::kResourceExhausted, Scope::kConfig,
                     cat("the hosts of ", name, " are too broken up for any shape that fits"));
     }
-    std::optional<Assembled> assembled = assemble(world_, *chosen, name);
-    if (best.is_even) assembled->owner_share.clear();
-    if (best.is_interleaved) assembled->island = *interleave(assembled->island);
     finalist.step_ns = std::max(finalist.step_ns, best.step_ns);
     if (best.overflow_bytes > finalist.overflow_bytes) {
       finalist.overflow_bytes = best.overflow_bytes;
       // Of an equal island the device has another name.
       finalist.fullest = best.fullest;
     }
-    finalist.islands.push_back(std::move(*assembled));
+    finalist.islands.push_back(dressed(*chosen, name, best));
     IslandChoice& mine = finalist.shape.islands.emplace_back(choice);
     mine.shapes = {*chosen};
     mine.shapes.front().step_ns = best.step_ns;
   }
   for (size_t i = 0; i < fitting.size(); ++i) {
     for (const auto& [ns, shape] : fitting[i]) {
-      finalist.others.emplace_back(
-          std::max(finalist.step_ns, ns),
-          (whole.islands.size() == 1 ? "" : island_name(world_, whole.islands[i]) + ": ") +
-              describe(world_, *shape));
+      const std::string name = island_name(world_, whole.islands[i]);
+      finalist.others.push_back(
+          {std::max(finalist.step_ns, ns),
+           (whole.islands.size() == 1 ? "" : name + ": ") + describe(world_, *shape), i, *shape});
     }
   }
   return finalist;
+}
+
+Plan Finals::plan_of(const Finalist& finalist, const Finalist::Other& other) {
+  Finalist changed = finalist;
+  const std::string& name = changed.islands[other.island].island.name;
+  const Verdict known = verdicts_.at(key_of(other.shape));
+  changed.islands[other.island] = dressed(other.shape, name, known);
+  return skarv::plan_of(changed);
+}
+
+Plan plan_of(const Finalist& finalist) {
+  Plan plan;
+  for (const Assembled& assembled : finalist.islands) {
+    plan.islands.push_back(assembled.island);
+    plan.owner_share.insert(assembled.owner_share.begin(), assembled.owner_share.end());
+  }
+  return plan;
 }
 
 Status Finals::calibrate(const Assembled& assembled, IslandShape& shape) const {
@@ -208,8 +231,10 @@ Status Finals::calibrate(const Assembled& assembled, IslandShape& shape) const {
       }
     }
   }
+  StepSettings settings;
+  settings.order.known = pricer_.orders();
   SKARV_ASSIGN(const IslandStep step,
-               simulate_island(assembled.island, assembled.owner_share, step_world_));
+               simulate_island(assembled.island, assembled.owner_share, pricer_.world(), settings));
   std::vector<int64_t> ends(shape.groups.size(), 0);
   for (size_t rank = 0; rank < step.schedule.actions.size(); ++rank) {
     int64_t& end = ends[group_of.at(step.schedule.devices[rank])];

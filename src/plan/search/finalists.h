@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "plan/search/assembly.h"
+#include "plan/search/pricer.h"
 #include "plan/search/site_search.h"
-#include "plan/simulate/island_step.h"
 
 namespace skarv {
 
@@ -18,19 +18,27 @@ struct Finalist {
   int64_t step_ns = 0;
   int64_t overflow_bytes = 0;  // of the device that exceeds its memory most; 0: it fits
   std::string fullest;         // that device
-  // Whole plans in which one island has another shape and all fits: how they would be described.
-  std::vector<std::pair<int64_t, std::string>> others;
+  // Whole plans in which one island has another shape and all fits.
+  struct Other {
+    int64_t step_ns = 0;
+    std::string text;  // how that island would be described
+    size_t island = 0;
+    IslandShape shape;
+  };
+  std::vector<Other> others;
 };
 
 class Finals {
  public:
   // Both outlive it.
-  Finals(const World& world, const StepWorld& step_world)
-      : world_(world), step_world_(step_world) {}
+  Finals(const World& world, const Pricer& pricer) : world_(world), pricer_(pricer) {}
 
   // For each island of the shape its best by the simulator, of the first few: fewer of large
-  // islands, which take longer.
+  // islands, which take longer. Error: no shape can be built or played (is_unfit), or something is
+  // broken.
   Result<Finalist> judge(const WholeShape& whole);
+  // As that finalist and its other shape say.
+  Plan plan_of(const Finalist& finalist, const Finalist::Other& other);
 
   // The same shapes with samples shared out anew by the times that the simulator finds for their
   // pipelines, as long as that makes the step shorter.
@@ -49,19 +57,24 @@ class Finals {
     int64_t num_actions = 0;      // played
     Status failed;                // why it is not possible
   };
-  Verdict verdict(const IslandShape& shape, const std::string& name);
-  Result<Verdict> simulate(const Assembled& assembled, bool is_even) const;
+  // Error: something is broken; a shape that cannot be played is only not possible.
+  Result<Verdict> verdict(const IslandShape& shape, const std::string& name);
+  Result<Verdict> play(const Assembled& assembled, bool is_even) const;
   // Takes two stages a device where that is faster and fits; steps too long to play twice stay.
-  void try_interleaved(Assembled& assembled, Verdict& best) const;
+  Status try_interleaved(const Assembled& assembled, Verdict& best) const;
+  // Devices with names, as the verdict found best. REQUIRES: it is possible.
+  Assembled dressed(const IslandShape& shape, const std::string& name, const Verdict& verdict);
   // Sets the slowness of the shape's groups from a simulation of it.
   Status calibrate(const Assembled& assembled, IslandShape& shape) const;
   // The same for islands that differ in nothing but names.
   std::vector<int64_t> key_of(const IslandShape& shape) const;
 
   const World& world_;
-  const StepWorld& step_world_;
+  const Pricer& pricer_;
   std::map<std::vector<int64_t>, Verdict> verdicts_;
 };
+
+Plan plan_of(const Finalist& finalist);
 
 // Island names: the site's, or the sites' joined by a plus.
 std::string island_name(const World& world, const IslandChoice& choice);

@@ -14,14 +14,23 @@ namespace {
 
 constexpr size_t kMostPartitioned = 4;  // pools of which all partitions into teams are tried
 constexpr int kOptionsOfTeam = 8;
-constexpr size_t kPolished = 4;
+constexpr size_t kWanted = 16, kPolished = 4;
+// Closed forms are some percent off and playing a few devices costs next to nothing.
+constexpr int kFewDevices = 64;
+constexpr size_t kWantedOfFew = 48, kPolishedOfFew = 12;
 
 using Team = uint32_t;  // a set of pools, as bits of the question's list
 
 class IslandSearch {
  public:
   IslandSearch(const World& world, const IslandQuestion& question)
-      : world_(world), question_(question), whole_(world, question.pools) {}
+      : world_(world), question_(question), whole_(world, question.pools) {
+    int num_devices = 0;
+    for (int pool : question.pools) num_devices += world.pool(pool).num_devices();
+    if (num_devices > kFewDevices) return;
+    num_wanted_ = kWantedOfFew;
+    num_polished_ = kPolishedOfFew;
+  }
 
   IslandAnswer run() {
     const size_t num_pools = question_.pools.size();
@@ -40,14 +49,14 @@ class IslandSearch {
     }
     if (is_small(world_, question_)) return answer(small_shapes());
     std::vector<IslandShape> result = std::move(best_);
-    for (size_t i = 0; i < result.size() && i < kPolished; ++i) {
+    for (size_t i = 0; i < result.size() && i < num_polished_; ++i) {
       add_leftovers(result[i]);
       polish(world_, whole_, question_.samples, i == 0 ? 3000 : 600, result[i]);
     }
     add_other_flows(result);
     std::ranges::stable_sort(result, {}, &IslandShape::step_ns);
     result.erase(std::ranges::unique(result, is_equal).begin(), result.end());
-    if (static_cast<int>(result.size()) > question_.num_wanted) result.resize(question_.num_wanted);
+    if (result.size() > num_wanted_) result.resize(num_wanted_);
     return answer(std::move(result));
   }
 
@@ -83,7 +92,7 @@ class IslandSearch {
 
   // Closed forms know schedules less well than anything else: the simulator shall see both.
   void add_other_flows(std::vector<IslandShape>& shapes) const {
-    const size_t count = std::min(shapes.size(), kPolished);
+    const size_t count = std::min(shapes.size(), num_polished_);
     for (size_t i = 0; i < count; ++i) {
       IslandShape other = shapes[i];
       for (PipelineGroup& group : other.groups) {
@@ -212,7 +221,7 @@ class IslandSearch {
     });
     if (is_known) return;
     best_.insert(place, std::move(island));
-    if (best_.size() > 2 * static_cast<size_t>(question_.num_wanted)) best_.pop_back();
+    if (best_.size() > 2 * num_wanted_) best_.pop_back();
   }
 
   // Devices that no team took, as further pipelines.
@@ -259,6 +268,7 @@ class IslandSearch {
   const World& world_;
   const IslandQuestion& question_;
   const Supply whole_;
+  size_t num_wanted_ = kWanted, num_polished_ = kPolished;
   double total_speed_ = 1;
   int other_pipelines_ = 0;
   std::map<Team, std::vector<PipelineGroup>> options_;

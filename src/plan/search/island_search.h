@@ -11,7 +11,6 @@ namespace skarv {
 struct IslandQuestion {
   std::vector<int> pools;
   int64_t samples = 1;
-  int num_wanted = 16;
 };
 
 struct IslandAnswer {

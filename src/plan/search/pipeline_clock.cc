@@ -94,7 +94,9 @@ int64_t PipelineClock::depth(int stage, int microbatch) const {
   const int num_stages = group_.pipeline.num_stages();
   const int holders = shape.tensor_parallel * group_.replicas;
   const auto bytes = [&](int64_t in_flight) {
-    return stage_bytes(world_, shape, microbatch, {num_stages - 1, num_stages, in_flight, holders});
+    return stage_bytes(world_, shape, microbatch,
+                       {num_stages - 1, num_stages, in_flight, holders,
+                        group_.pipeline.flow == Flow::kZeroBubble});
   };
   // With one in flight at the last place, and with none: the difference is what each takes.
   const int64_t none = bytes(0), each = std::max<int64_t>(1, bytes(1) - none);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "plan/schedule/order.h"
+#include "plan/schedule/order_cache.h"
 #include "plan/search/cuts.h"
 #include "plan/search/pipeline_clock.h"
 #include "plan/search/stage_memory.h"
@@ -31,7 +31,7 @@ StageTimes times_of(const World& world, const StageShape& stage, int microbatch)
 }  // namespace
 
 int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t samples,
-                  int num_pipelines) {
+                  int num_pipelines, int64_t give_up_ns) {
   const PipelineShape& shape = group.pipeline;
   const int size = static_cast<int>(std::min<int64_t>(shape.microbatch, samples));
   const int num_stages = shape.num_stages();
@@ -42,21 +42,20 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
     const StageShape& stage = shape.stages[s];
     times.stages.push_back(times_of(world, stage, size));
     times.worker_of_stage.push_back(s);
-    const StagePlace place{s, num_stages, 0, stage.tensor_parallel * num_pipelines};
+    const StagePlace place{s, num_stages, 0, stage.tensor_parallel * num_pipelines,
+                           shape.flow == Flow::kZeroBubble};
     const int64_t room = world.pool(stage.pool).memory - stage_bytes(world, stage, size, place);
     const StageTimes& last = times.stages.back();
-    times.memory_bytes.push_back(
-        std::max(room - room / 20, last.kept_bytes + last.added_by_input()));
+    // As plan/schedule/island_times.cc: whole quarters of one microbatch, at least one.
+    const int64_t one = last.kept_bytes + last.added_by_input();
+    const int64_t limit = std::clamp(room - room / 20, one, one * num_microbatches);
+    times.memory_bytes.push_back(one == 0 ? 0 : limit * 4 / one * one / 4);
     if (s + 1 == num_stages) break;
     if (!(edge_link(world, group, s).bandwidth > 0)) return INT64_MAX;
     const EdgeTimes edge = edge_times(world, group, s, size);
     times.borders.push_back(
         {{edge.activation_ns, edge.latency_ns}, {edge.gradient_ns, edge.latency_ns}});
   }
-  const Result<OrderRule> rule = find_order_rule(name_of(shape.flow));
-  if (!rule.ok()) return INT64_MAX;
-  const Result<OrderedPipeline> ordered = order_pipeline(*rule, times);
-  if (!ordered.ok() || !ordered->played.is_valid) return INT64_MAX;
   int64_t saved = 0;
   if (const int rest = static_cast<int>(samples % size); rest > 0) {
     for (const StageShape& stage : shape.stages) {
@@ -64,7 +63,26 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
           std::max(saved, stage_work_ns(world, stage, size) - stage_work_ns(world, stage, rest));
     }
   }
-  return ordered->played.makespan_ns - saved;
+  PipelineTimes whole = times;
+  for (StageTimes& stage : whole.stages) {
+    if (shape.flow == Flow::kZeroBubble) break;
+    stage.backward_input_ns += stage.backward_weight_ns;
+    stage.backward_weight_ns = 0;
+  }
+  if (least_makespan(whole) - saved >= give_up_ns) return give_up_ns;
+  const Result<OrderRule> rule = find_order_rule(name_of(shape.flow));
+  if (!rule.ok()) return INT64_MAX;
+  OrderOptions options;
+  options.max_pieces = 0;
+  OrderCache* known = world.orders();
+  int64_t makespan = known == nullptr ? -1 : known->makespan(*rule, times, options);
+  if (makespan < 0) {
+    const Result<OrderedPipeline> ordered = order_pipeline(*rule, times, options);
+    if (!ordered.ok() || !ordered->played.is_valid) return INT64_MAX;
+    makespan = ordered->played.makespan_ns;
+    if (known != nullptr) known->add_makespan(*rule, times, options, makespan);
+  }
+  return makespan - saved;
 }
 
 }  // namespace skarv

@@ -52,13 +52,15 @@ Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profi
                              const PlannerLimits& limits) {
   SKARV_ASSIGN(const Desk desk, desk_of(run, cluster, profile));
   const StepWorld step{desk.workload, cluster, desk.devices, desk.hosts, profile, run.precision};
-  const Question question{step, run.global_batch, run.exchange.min_contributors,
+  OrderCache orders;
+  const Pricer pricer(step, &desk.table, &orders);
+  const Question question{pricer, run.global_batch, run.exchange.min_contributors,
                           run.model.tied_head ? run.model.vocabulary * run.model.hidden : 0,
                           limits};
   SKARV_ASSIGN(Chosen chosen, choose(question));
   chosen.plan.model = digest_of(run.model);
   SKARV_TRY(check_plan(chosen.plan, run.model, run, cluster).wrap("the planner's own plan"));
-  SKARV_ASSIGN(PlanReport report, figures_of(chosen.plan, step, run.global_batch, &desk.table));
+  SKARV_ASSIGN(PlanReport report, figures_of(chosen.plan, pricer, run.global_batch));
   SKARV_TRY(check_keepers(report.keeper_bytes, desk.hosts));
   report.alternatives = std::move(chosen.alternatives);
   if (chosen.best_single_ns > 0) {
@@ -75,7 +77,8 @@ Result<PlanReport> price_plan(const Plan& plan, const Run& run, const Cluster& c
   SKARV_TRY(check_plan(plan, run.model, run, cluster));
   SKARV_ASSIGN(const Desk desk, desk_of(run, cluster, profile));
   const StepWorld step{desk.workload, cluster, desk.devices, desk.hosts, profile, run.precision};
-  SKARV_ASSIGN(PlanReport report, figures_of(plan, step, run.global_batch, &desk.table));
+  SKARV_ASSIGN(PlanReport report,
+               figures_of(plan, Pricer(step, &desk.table, nullptr), run.global_batch));
   report.advice = advice_for(report, run, cluster);
   return report;
 }

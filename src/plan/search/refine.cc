@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
 
-#include "plan/cost/group_load.h"
-#include "plan/search/chooser.h"
+#include "base/text.h"
 #include "plan/search/interleave.h"
 
 namespace skarv {
@@ -12,35 +12,56 @@ namespace {
 
 class Refiner {
  public:
-  Refiner(const StepWorld& world, const PlannerLimits& limits, int64_t most_actions, Plan& plan)
-      : world_(world), limits_(limits), actions_left_(most_actions), plan_(plan) {}
+  Refiner(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions, Plan& plan)
+      : pricer_(pricer), limits_(limits), actions_left_(most_actions), plan_(plan) {}
 
-  int64_t run(int64_t step_ns) {
+  Result<int64_t> run() {
     for (const Island& island : plan_.islands) {
-      const std::optional<int64_t> ns = play(island);
-      if (!ns) return step_ns;
-      ns_.push_back(*ns);
+      SKARV_ASSIGN(const IslandStep step, pricer_.play(island, plan_.owner_share));
+      ns_.push_back(step.trace.step_ns);
     }
     for (bool is_better = true; is_better && actions_left_ > 0;) {
       is_better = improve(std::ranges::max_element(ns_) - ns_.begin());
     }
+    SKARV_TRY(broken_);
     return std::ranges::max(ns_);
   }
 
  private:
-  // Nothing where it does not fit, or cannot run.
-  std::optional<int64_t> play(const Island& island) {
+  // Nothing where it is not faster, does not fit, or cannot run.
+  std::optional<int64_t> play(const Island& island, int64_t faster_than) {
+    if (!broken_.ok()) return std::nullopt;
+    const auto [known, is_new] = tried_.emplace(text_of(island), faster_than);
+    if (!is_new && known->second >= faster_than) return std::nullopt;
+    known->second = faster_than;
     // Folding looks at every device, which takes as long as some twenty actions.
     actions_left_ -= 1000 + 20 * std::ssize(island.devices());
-    StepSettings settings;
-    settings.keep_spans = false;
-    const Result<IslandStep> step = simulate_island(island, plan_.owner_share, world_, settings);
-    if (!step.ok()) return std::nullopt;
-    actions_left_ -= step->trace.num_actions;
-    if (step->fullest_overflow() >= 0) return std::nullopt;
-    const auto keepers = keeper_memory(island.devices(), step->loads);
-    if (!check_keepers(keepers, world_.hosts).ok()) return std::nullopt;
-    return step->trace.step_ns;
+    int64_t num_actions = 0;
+    const Result<std::optional<int64_t>> ns =
+        pricer_.faster_than(faster_than, island, plan_.owner_share, num_actions);
+    actions_left_ -= num_actions;
+    if (!ns.ok()) {
+      broken_ = ns.status();
+      return std::nullopt;
+    }
+    if (*ns) known->second = **ns;
+    return *ns;
+  }
+
+  // All of an island that changes here.
+  static std::string text_of(const Island& island) {
+    std::string text = island.name;
+    const auto add = [&text](int64_t number) { text += cat(" ", number); };
+    for (const Pipeline& pipeline : island.pipelines) {
+      text += " " + pipeline.schedule;
+      add(pipeline.microbatch);
+      add(pipeline.samples);
+      for (const Stage& stage : pipeline.stages) {
+        text += stage.recompute == Recompute::kFull ? " r" : " -";
+        add(stage.last);
+      }
+    }
+    return text;
   }
 
   // The island's time falls, or, with another one changed as well, the step's.
@@ -49,11 +70,11 @@ class Refiner {
     if (actions_left_ <= 0) return false;
     Island first = plan_.islands[mine], second = plan_.islands[other];
     if (!change(first, mine == other ? first : second)) return false;
-    const std::optional<int64_t> ns = play(first);
-    if (!ns || *ns >= ns_[mine]) return false;
+    const std::optional<int64_t> ns = play(first, ns_[mine]);
+    if (!ns) return false;
     if (mine != other) {
-      const std::optional<int64_t> others = play(second);
-      if (!others || *others >= ns_[mine]) return false;
+      const std::optional<int64_t> others = play(second, ns_[mine]);
+      if (!others) return false;
       plan_.islands[other] = std::move(second);
       ns_[other] = *others;
     }
@@ -67,10 +88,12 @@ class Refiner {
            std::ranges::equal(a.stages, b.stages, [&](const Stage& one, const Stage& other) {
              return one.first == other.first && one.last == other.last &&
                     one.tensor_parallel == other.tensor_parallel &&
-                    one.recompute == other.recompute &&
-                    world_.devices.at(one.devices[0]).chip.name ==
-                        world_.devices.at(other.devices[0]).chip.name;
+                    one.recompute == other.recompute && chip_of(one) == chip_of(other);
            });
+  }
+
+  const std::string& chip_of(const Stage& stage) const {
+    return pricer_.world().devices.at(stage.devices[0]).chip.name;
   }
 
   // The first and the last pipeline of each kind.
@@ -112,10 +135,10 @@ class Refiner {
     return is_better;
   }
 
-  // Two stages a device, all backwards split.
+  // Two stages a device, all backwards split: in all pipelines, and in the first of each kind.
   bool attempt_interleaved(size_t island) {
     if (!limits_.allows("zero-bubble")) return false;
-    return attempt(island, island, [&](Island& trial, Island&) {
+    bool is_better = attempt(island, island, [&](Island& trial, Island&) {
       for (Pipeline& pipeline : trial.pipelines) {
         if (pipeline.stages.size() > 1) pipeline.schedule = "zero-bubble";
       }
@@ -123,6 +146,17 @@ class Refiner {
       if (changed) trial = std::move(*changed);
       return changed.has_value();
     });
+    if (plan_.islands[island].pipelines.size() == 1) return is_better;
+    for (size_t p : kinds_of(plan_.islands[island])) {
+      is_better |= attempt_pipelines(island, p, [](Pipeline& pipeline) {
+        Island alone{"", {pipeline}};
+        alone.pipelines[0].schedule = "zero-bubble";
+        const std::optional<Island> changed = interleave(alone);
+        if (changed) pipeline = changed->pipelines[0];
+        return changed.has_value();
+      });
+    }
+    return is_better;
   }
 
   bool improve(size_t island) {
@@ -179,32 +213,40 @@ class Refiner {
     bool is_better = false;
     for (size_t other = 0; other < plan_.islands.size(); ++other) {
       for (size_t to : kinds_of(plan_.islands[other])) {
+        if (other == island && from == to) continue;
         for (int64_t moved : {1, 2, 3}) {
-          if (other == island && from == to) continue;
-          is_better |= attempt(island, other, [&](Island& first, Island& second) {
-            Pipeline &giver = first.pipelines[from], &taker = second.pipelines[to];
-            giver.samples -= moved;
-            taker.samples += moved;
-            return giver.samples >= giver.microbatch;
-          });
+          // In more microbatches, or in larger ones.
+          for (int times_larger : {1, 2}) {
+            is_better |= attempt(island, other, [&](Island& first, Island& second) {
+              Pipeline &giver = first.pipelines[from], &taker = second.pipelines[to];
+              giver.samples -= moved;
+              taker.samples += moved;
+              giver.microbatch = static_cast<int>(
+                  std::min<int64_t>(giver.microbatch, std::max<int64_t>(1, giver.samples)));
+              taker.microbatch *= times_larger;
+              return giver.samples > 0 && taker.microbatch <= taker.samples;
+            });
+          }
         }
       }
     }
     return is_better;
   }
 
-  const StepWorld& world_;
+  const Pricer& pricer_;
   const PlannerLimits& limits_;
   int64_t actions_left_;
   Plan& plan_;
-  std::vector<int64_t> ns_;  // by island
+  std::vector<int64_t> ns_;                         // by island
+  std::unordered_map<std::string, int64_t> tried_;  // and what each of them is not faster than
+  Status broken_;
 };
 
 }  // namespace
 
-int64_t refine(const StepWorld& world, const PlannerLimits& limits, int64_t most_actions,
-               int64_t step_ns, Plan& plan) {
-  return Refiner(world, limits, most_actions, plan).run(step_ns);
+Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
+                       Plan& plan) {
+  return Refiner(pricer, limits, most_actions, plan).run();
 }
 
 }  // namespace skarv

@@ -4,14 +4,15 @@
 #pragma once
 
 #include "plan/search/limits.h"
-#include "plan/simulate/island_step.h"
+#include "plan/search/pricer.h"
 
 namespace skarv {
 
-// Samples between pipelines, layers over borders, microbatches, schedules, recomputation; devices
-// stay where they are. Returns the step, never longer than before; stops when `most_actions` have
-// been played. REQUIRES: the plan fits in memory; an island has whole sites.
-int64_t refine(const StepWorld& world, const PlannerLimits& limits, int64_t most_actions,
-               int64_t step_ns, Plan& plan);
+// Samples between pipelines, layers over borders, microbatches, schedules, recomputation, two
+// stages a device; devices stay where they are. Returns the step, never longer than before; stops
+// when `most_actions` have been played. Error: something is broken. REQUIRES: the plan fits in
+// memory; an island has whole sites.
+Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
+                       Plan& plan);
 
 }  // namespace skarv

@@ -52,6 +52,11 @@ struct IslandShape {
     for (const PipelineGroup& group : groups) count += group.replicas;
     return count;
   }
+  int num_stages() const {
+    int count = 0;
+    for (const PipelineGroup& group : groups) count += group.replicas * group.pipeline.num_stages();
+    return count;
+  }
   int64_t samples() const {
     int64_t total = 0;
     for (const PipelineGroup& group : groups) total += group.samples * group.replicas;

@@ -182,20 +182,22 @@ class SmallSearch {
     std::vector<PipelineClock> clocks;
     for (const PipelineGroup& group : timing->options) clocks.emplace_back(world_, group);
     for (int64_t samples = 1; samples <= question_.samples && !clocks.empty(); ++samples) {
-      int best = 0;
-      int64_t best_ns = INT64_MAX, best_estimate = INT64_MAX;
-      for (const PipelineClock& clock : clocks) {
-        best_estimate = std::min(best_estimate, clock.time_ns(samples));
-      }
+      std::vector<std::pair<int64_t, int>> estimates;  // best first, so that others give up early
       for (size_t i = 0; i < clocks.size(); ++i) {
-        int64_t ns = clocks[i].time_ns(samples);
+        estimates.emplace_back(clocks[i].time_ns(samples), static_cast<int>(i));
+      }
+      std::ranges::sort(estimates);
+      const int64_t longest = estimates.front().first + estimates.front().first / 5;
+      int best = 0;
+      int64_t best_ns = INT64_MAX;
+      for (auto [ns, i] : estimates) {
         if (is_exact_ && chain.stages.size() > 1) {
-          if (ns > best_estimate + best_estimate / 5) continue;  // estimates are not that wrong
-          ns = replay_ns(world_, timing->options[i], samples, num_sharers);
+          if (ns > longest) break;  // estimates are not that wrong
+          ns = replay_ns(world_, timing->options[i], samples, num_sharers, best_ns);
         }
         if (ns >= best_ns) continue;
         best_ns = ns;
-        best = static_cast<int>(i);
+        best = i;
       }
       timing->ns.push_back(std::max(best_ns, timing->ns.empty() ? 0 : timing->ns.back()));
       timing->option.push_back(best);

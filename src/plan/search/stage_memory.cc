@@ -27,6 +27,17 @@ int64_t passing_bytes(const World& world, const StageShape& stage, const CostTab
   return most;
 }
 
+// What the inputs' half of a backward computed anew and leaves to the weights' half, less what it
+// frees itself: the received input, and what the head kept.
+int64_t waiting_bytes(const World& world, const StageShape& stage, int64_t received,
+                      const CostTable& table) {
+  const auto part = [&](const std::vector<int64_t>& sums) {
+    return sums[stage.last] - sums[stage.first];
+  };
+  const int64_t head = stage.last == world.num_layers() ? table.layer_kept.back() : 0;
+  return part(table.kept) - part(table.kept_again) - received - head;
+}
+
 }  // namespace
 
 int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch,
@@ -43,14 +54,22 @@ int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch,
   const std::vector<int64_t>& sums = stage.recompute ? table.kept_again : table.kept;
   const Workload& workload = world.workload();
   int64_t kept = sums[stage.last] - sums[stage.first];
-  if (stage.first > 0) kept += workload.size(stage.first - 1).output_bytes * microbatch;
+  const int64_t received =
+      stage.first > 0 ? workload.size(stage.first - 1).output_bytes * microbatch : 0;
+  kept += received;
   int64_t gradient = 0;
   if (stage.last < world.num_layers()) {
     gradient = workload.size(stage.last - 1).output_bytes * microbatch;
   }
-  // Orders are made for all but a twentieth of what is left (plan/schedule/timed_schedule.h).
-  const int64_t activations = in_flight * kept + gradient + passing_bytes(world, stage, table);
-  return world.pool(stage.pool).base + weights + optimizer + activations + activations / 19;
+  int64_t passing = passing_bytes(world, stage, table);
+  if (place.is_split && stage.recompute) {
+    passing = std::max(passing, waiting_bytes(world, stage, received, table));
+  }
+  const int64_t activations = in_flight * kept + gradient + passing;
+  // Orders are made for all but a twentieth of what is left (plan/schedule/timed_schedule.h), and
+  // for one microbatch in any case.
+  const int64_t spare = in_flight > 1 ? activations / 19 : 0;
+  return world.pool(stage.pool).base + weights + optimizer + activations + spare;
 }
 
 bool stage_fits(const World& world, const StageShape& stage, int microbatch,
@@ -66,9 +85,9 @@ bool stage_fits(const World& world, const StageShape& stage, int microbatch,
 bool settle_memory(const World& world, int num_pipelines, PipelineGroup& group) {
   for (int s = 0; s < group.pipeline.num_stages(); ++s) {
     StageShape& stage = group.pipeline.stages[s];
-    const StagePlace place{s, group.pipeline.num_stages(),
-                           std::max<int64_t>(1, group.num_microbatches()),
-                           stage.tensor_parallel * num_pipelines};
+    const StagePlace place{
+        s, group.pipeline.num_stages(), std::max<int64_t>(1, group.num_microbatches()),
+        stage.tensor_parallel * num_pipelines, group.pipeline.flow == Flow::kZeroBubble};
     stage.recompute = false;
     if (stage_fits(world, stage, group.pipeline.microbatch, place)) continue;
     stage.recompute = true;

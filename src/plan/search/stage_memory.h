@@ -12,7 +12,8 @@ namespace skarv {
 struct StagePlace {
   int index = 0, num_stages = 1;
   int64_t num_microbatches = 1;
-  int num_holders = 1;  // devices of the island that share the optimizer state of its layers
+  int num_holders = 1;    // devices of the island that share the optimizer state of its layers
+  bool is_split = false;  // backwards in two halves
 };
 
 int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch,

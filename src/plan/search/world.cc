@@ -346,6 +346,15 @@ World World::restricted_to(const std::string& chip) const {
   return world;
 }
 
+World World::lessened(double memory, double bandwidth) const {
+  World world = *this;
+  for (Pool& pool : world.pools_) {
+    pool.memory = static_cast<int64_t>(memory * static_cast<double>(pool.memory));
+  }
+  for (LinkCost& link : world.between_) link.bandwidth *= bandwidth;
+  return world;
+}
+
 double World::cpu_seconds() {
   return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
 }

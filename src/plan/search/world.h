@@ -19,6 +19,8 @@
 
 namespace skarv {
 
+class OrderCache;
+
 // Devices of one site that nothing but their names tells apart, on hosts that are equal too.
 struct Pool {
   int site = 0;      // index into World::sites()
@@ -71,10 +73,17 @@ class World {
 
   // The same without all other chips.
   World restricted_to(const std::string& chip) const;
+  // The same devices with these parts of their memory and of the bandwidth between hosts; measured
+  // links stay as they are.
+  World lessened(double memory, double bandwidth) const;
   // For a device that needs more than was thought: its pool, and those of equal devices, count as
   // that much smaller.
   void lower_memory(const std::string& device, int64_t bytes);
   void forget_memory();  // no limit any more, of devices or hosts
+
+  // Orders of pipelines that are made again and again; may be null, outlives the world.
+  void remember_orders(OrderCache* orders) { orders_ = orders; }
+  OrderCache* orders() const { return orders_; }
 
   // Whether the CPU time that the limits give is used up; what is under way ends soon then.
   bool is_over_budget() const;
@@ -105,6 +114,7 @@ class World {
 
   const Workload* workload_;
   PlannerLimits limits_;
+  OrderCache* orders_ = nullptr;
   double started_ = 0;  // CPU seconds of the process
   int64_t weight_bytes_ = 4, tied_parameters_ = 0;
   std::vector<WorldSite> sites_;

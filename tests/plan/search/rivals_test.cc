@@ -12,11 +12,12 @@ void defend(const std::string& cluster, const std::string& model, int num_change
     ContestLimits limits;
     limits.num_changes = num_changes;
     limits.seconds = seconds;
-    const Result<Outcome> outcome = hold(contest, std::string(SKARV_SOURCE_DIR) + "/bench", limits);
-    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    const Result<Held> held = hold(contest, std::string(SKARV_SOURCE_DIR) + "/bench", limits);
+    ASSERT_TRUE(held.ok()) << held.status();
+    const Outcome* const outcome = &held->outcome;
     EXPECT_TRUE(outcome->is_won())
         << cluster << ", " << model << ": ours " << outcome->ours_ns << ", " << outcome->rival
-        << " " << outcome->rival_ns << ", " << outcome->change << " " << outcome->change_ns
+        << " " << outcome->rival_ns << ", " << outcome->change_seed << " " << outcome->change_ns
         << ", broken " << outcome->broken;
     EXPECT_GT(outcome->num_rivals, 0);
     EXPECT_EQ(outcome->num_changes, outcome->num_dismissed + outcome->num_alike +
