@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "plan/cost/roofline.h"
+#include "plan/schedule/timed_schedule.h"
 #include "plan/simulate/island_step.h"
 #include "plan/tables/profile_tables.h"
 #include "rivals/likeness.h"
@@ -33,6 +34,7 @@ const std::map<std::string, KnownModel>& models() {
   return known;
 }
 
+constexpr size_t kSmallIsland = 64;  // devices
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max() / 4;
 
 double cpu_seconds() {
@@ -43,7 +45,12 @@ class Arena {
  public:
   Arena(const Run& run, const Cluster& cluster, const StepWorld& world, const Plan& ours,
         const ContestLimits& limits)
-      : run_(run), cluster_(cluster), world_(world), ours_(ours), limits_(limits) {}
+      : run_(run),
+        cluster_(cluster),
+        world_(world),
+        ours_(ours),
+        limits_(limits),
+        table_(run.model, run.exchange.num_fragments) {}
 
   Result<Outcome> play(const Outcome& known) {
     SKARV_TRY(check_plan(ours_, run_.model, run_, cluster_).wrap("our own plan"));
@@ -69,6 +76,23 @@ class Arena {
  private:
   using End = IslandTrial::End;
 
+  struct Owners {
+    std::vector<GroupLoad> loads;
+    bool are_slabs = false;
+    const std::vector<GroupLoad>* slabs() const { return are_slabs ? &loads : nullptr; }
+  };
+
+  // Slabs, as a run has them, where they are few; shares of large islands differ by next to
+  // nothing.
+  Owners owners_of(const Island& island, const std::map<std::string, double>& owner_share) const {
+    if (island.devices().size() > kSmallIsland) {
+      return {loads_of(island, world_.workload, owner_share), false};
+    }
+    Plan owners;
+    owners.owner_share = owner_share;
+    return {loads_of(ownership_of(island, owners, table_), table_), true};
+  }
+
   bool is_late() const { return limits_.seconds > 0 && cpu_seconds() - began_ > limits_.seconds; }
 
   void report() {
@@ -82,13 +106,16 @@ class Arena {
     for (const Island& island : ours_.islands) {
       StepSettings settings;
       settings.keep_spans = false;
+      settings.order.max_pieces = kRunEffort;
+      const Owners owners = owners_of(island, ours_.owner_share);
       SKARV_ASSIGN(const IslandStep step,
-                   simulate_island(island, ours_.owner_share, world_, settings));
+                   simulate_island(island, ours_.owner_share, owners.loads, world_, settings));
       if (step.fullest_overflow() >= 0) {
         return Status(Code::kInternal, Scope::kBug, "our own plan does not fit").at(island.name);
       }
       our_islands_.push_back(step.trace.step_ns);
-      known_[likeness_of(island, ours_.owner_share, world_)] = {End::kPlayed, step.trace.step_ns};
+      known_[likeness_of(island, ours_.owner_share, owners.slabs(), world_)] = {End::kPlayed,
+                                                                                step.trace.step_ns};
     }
     outcome_.ours_ns = std::ranges::max(our_islands_);
     return {};
@@ -101,7 +128,8 @@ class Arena {
     int64_t slowest = 0;
     for (const Island& island : rival.plan.islands) {
       const int64_t best = outcome_.rival_ns == 0 ? 2 * outcome_.ours_ns : outcome_.rival_ns;
-      const auto trial = attempt(island, rival.plan.owner_share, best, rival.what);
+      const auto trial = attempt(island, rival.plan.owner_share,
+                                 owners_of(island, rival.plan.owner_share), best, rival.what);
       if (!trial || trial->end != End::kPlayed) return;
       slowest = std::max(slowest, trial->step_ns);
     }
@@ -123,10 +151,12 @@ class Arena {
     }
     bool is_known = true;
     for (const auto& [index, island] : change.islands) {
-      const uint64_t likeness = likeness_of(island, ours_.owner_share, world_);
+      Owners owners = owners_of(island, ours_.owner_share);
+      const uint64_t likeness = likeness_of(island, ours_.owner_share, owners.slabs(), world_);
       auto known = known_.find(likeness);
       if (known == known_.end()) {
-        const auto trial = attempt(island, ours_.owner_share, give_up, cat("change ", seed));
+        const auto trial =
+            attempt(island, ours_.owner_share, std::move(owners), give_up, cat("change ", seed));
         if (!trial) {
           --outcome_.num_changes;
           return;
@@ -149,15 +179,18 @@ class Arena {
     outcome_.num_faster += slowest < outcome_.ours_ns;
     if (outcome_.change_ns != 0 && slowest >= outcome_.change_ns) return;
     outcome_.change_ns = slowest;
-    outcome_.change = cat("change ", seed);
+    outcome_.change_seed = static_cast<int64_t>(seed);
   }
 
   // Nothing where it cannot be played, which counts as broken unless a link or time is missing or
   // the step is too large.
   std::optional<IslandTrial> attempt(const Island& island,
                                      const std::map<std::string, double>& owner_share,
-                                     int64_t give_up, const std::string& who) {
-    const Result<IslandTrial> trial = try_island(island, owner_share, world_, give_up);
+                                     Owners owners, int64_t give_up, const std::string& who) {
+    OrderOptions order;
+    order.max_pieces = kRunEffort;
+    const Result<IslandTrial> trial =
+        try_island(island, owner_share, std::move(owners.loads), world_, give_up, order);
     if (trial.ok()) return *trial;
     const Code code = trial.status().code();
     if (code == Code::kNotFound || code == Code::kResourceExhausted) return std::nullopt;
@@ -170,6 +203,7 @@ class Arena {
   const StepWorld& world_;
   const Plan& ours_;
   const ContestLimits& limits_;
+  const SlabTable table_;
   std::vector<int64_t> our_islands_;
   // What was found of islands that look like this. Limits only fall, so it still holds.
   std::unordered_map<uint64_t, IslandTrial> known_;
@@ -205,8 +239,8 @@ const std::vector<Contest>& contests() {
   return all;
 }
 
-Result<Outcome> hold(const Contest& contest, const std::string& bench_folder,
-                     const ContestLimits& limits, const Outcome& known_outcome) {
+Result<Held> hold(const Contest& contest, const std::string& bench_folder,
+                  const ContestLimits& limits, const Outcome& known_outcome) {
   const KnownModel& known = models().at(contest.model);
   Run run;
   run.model = known.model;
@@ -235,7 +269,12 @@ Result<Outcome> hold(const Contest& contest, const std::string& bench_folder,
   const StepWorld world{workload, cluster, devices, hosts, profile, run.precision};
   const Result<Outcome> outcome = Arena(run, cluster, world, ours.plan, limits).play(known_outcome);
   if (!outcome.ok()) return outcome.status().at(cat(contest.cluster, ", ", contest.model));
-  return outcome;
+  Held held{*outcome, ours.plan, {}};
+  if (outcome->num_faster > 0) {
+    const auto change = mutate(ours.plan, static_cast<uint64_t>(outcome->change_seed));
+    if (change) held.faster = with_change(ours.plan, *change);
+  }
+  return held;
 }
 
 }  // namespace skarv

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -30,11 +31,11 @@ struct Outcome {
   int num_alike = 0;      // one known already with devices of other names
   int num_unfit = 0;      // beyond a device's memory
   int num_simulated = 0;
-  int num_faster = 0;     // of those
-  int64_t change_ns = 0;  // the fastest; 0: none was simulated to its end
-  std::string change;
-  int num_broken = 0;  // valid plans that the simulator could not play
-  std::string broken;  // the first of them, and why
+  int num_faster = 0;        // of those
+  int64_t change_ns = 0;     // the fastest; 0: none was simulated to its end
+  int64_t change_seed = -1;  // of that one
+  int num_broken = 0;        // valid plans that the simulator could not play
+  std::string broken;        // the first of them, and why
 
   bool is_done(int num_wanted) const;
   bool is_won() const {
@@ -52,9 +53,16 @@ struct ContestLimits {
 // Every contest that the project holds its planner to.
 const std::vector<Contest>& contests();
 
+// What a contest ends with: our plan, and the one that is faster than it, if any change is.
+struct Held {
+  Outcome outcome;
+  Plan ours;
+  std::optional<Plan> faster;
+};
+
 // Goes on from `known` if that was held against the same answer of ours. Errors: files that are
 // missing below `bench_folder`; make_plan's; our own plan that cannot run.
-Result<Outcome> hold(const Contest& contest, const std::string& bench_folder,
-                     const ContestLimits& limits, const Outcome& known = {});
+Result<Held> hold(const Contest& contest, const std::string& bench_folder,
+                  const ContestLimits& limits, const Outcome& known = {});
 
 }  // namespace skarv

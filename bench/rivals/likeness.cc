@@ -39,9 +39,19 @@ size_t num_different(std::vector<uint64_t> colors) {
 class Likeness {
  public:
   Likeness(const Island& island, const std::map<std::string, double>& owner_share,
-           const StepWorld& world)
+           const std::vector<GroupLoad>* slabs, const StepWorld& world)
       : owner_share_(owner_share), world_(world) {
     for (const LinkMeasure& link : world.links.links) apart_.insert({link.from, link.to});
+    if (slabs != nullptr) {
+      const std::vector<std::string> names = island.devices();
+      for (const GroupLoad& group : *slabs) {
+        for (const OwnedPart& part : group.owned) {
+          uint64_t& hash = owned_[names[part.rank]];
+          hash = mix(mix(hash, static_cast<uint64_t>(part.layer)),
+                     static_cast<uint64_t>(part.elements));
+        }
+      }
+    }
     for (const Pipeline& pipeline : island.pipelines) add(pipeline);
   }
 
@@ -121,6 +131,8 @@ class Likeness {
     hash = mix(hash, static_cast<uint64_t>(device.memory_bytes));
     const auto share = owner_share_.find(name);
     hash = mix(hash, std::bit_cast<uint64_t>(share == owner_share_.end() ? 1.0 : share->second));
+    const auto owned = owned_.find(name);
+    if (owned != owned_.end()) hash = mix(hash, owned->second);
     if (apart_.contains(name)) hash = mix(hash, of_text(name));
     for (const DeviceMeasure& measure : world_.links.devices) {
       if (measure.device == name) hash = mix(hash, of_text(name));
@@ -131,6 +143,7 @@ class Likeness {
   const std::map<std::string, double>& owner_share_;
   const StepWorld& world_;
   std::set<std::string> apart_;
+  std::map<std::string, uint64_t> owned_;
   std::map<std::string, int> numbers_;
   std::vector<uint64_t> hosts_;  // colours
   std::vector<Unit> units_;
@@ -139,8 +152,8 @@ class Likeness {
 }  // namespace
 
 uint64_t likeness_of(const Island& island, const std::map<std::string, double>& owner_share,
-                     const StepWorld& world) {
-  return Likeness(island, owner_share, world).key();
+                     const std::vector<GroupLoad>* slabs, const StepWorld& world) {
+  return Likeness(island, owner_share, slabs, world).key();
 }
 
 }  // namespace skarv

@@ -30,12 +30,13 @@ void visit_figures(Outcome& outcome, Visit visit) {
   visit(outcome.num_simulated);
   visit(outcome.num_faster);
   visit(outcome.change_ns);
+  visit(outcome.change_seed);
   visit(outcome.num_broken);
 }
 
 std::string verdict_of(const Outcome& outcome, int num_wanted) {
   std::string verdict = outcome.is_won() ? "held" : "LOST";
-  if (outcome.num_faster > 0) verdict += cat(" to ", outcome.change);
+  if (outcome.num_faster > 0) verdict += cat(" to change ", outcome.change_seed);
   if (outcome.rival_ns > 0 && outcome.rival_ns < outcome.ours_ns) verdict += " to a rival";
   if (outcome.num_broken > 0) verdict += cat(", ", outcome.num_broken, " broken: ", outcome.broken);
   if (!outcome.is_done(num_wanted)) verdict += ", not finished";
@@ -48,7 +49,7 @@ std::string line_of(const Contest& contest, const Outcome& outcome) {
   std::string line = cat(contest.cluster, "\t", contest.model);
   Outcome copy = outcome;
   visit_figures(copy, [&](auto& figure) { line += cat("\t", figure); });
-  return cat(line, "\t", outcome.rival, "\t", outcome.change, "\t", outcome.broken);
+  return cat(line, "\t", outcome.rival, "\t", outcome.broken);
 }
 
 Outcome known_outcome(const std::string& file, const Contest& contest) {
@@ -62,7 +63,6 @@ Outcome known_outcome(const std::string& file, const Contest& contest) {
     visit_figures(outcome, [&](auto& figure) { rest >> figure; });
     if (!rest || rest.get() != '\t') continue;  // cut off while it was written
     std::getline(rest, outcome.rival, '\t');
-    std::getline(rest, outcome.change, '\t');
     std::getline(rest, outcome.broken);
     last = outcome;
   }

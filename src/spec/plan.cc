@@ -1,7 +1,8 @@
 #include "spec/plan.h"
 
 #include <algorithm>
-#include <set>
+#include <string_view>
+#include <unordered_set>
 
 namespace skarv {
 
@@ -18,7 +19,7 @@ int64_t Island::samples() const {
 
 std::vector<std::string> Island::devices() const {
   std::vector<std::string> names;
-  std::set<std::string> seen;
+  std::unordered_set<std::string_view> seen;
   for (const Pipeline& pipeline : pipelines) {
     for (const Stage& stage : pipeline.stages) {
       for (const std::string& device : stage.devices) {

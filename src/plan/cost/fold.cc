@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <string_view>
+#include <unordered_map>
 
 namespace skarv {
 namespace {
@@ -37,7 +39,7 @@ class Folder {
          const FoldRules& rules)
       : island_(island), whole_(rules.whole), apart_(rules.apart), names_(island.devices()) {
     std::map<std::string, int64_t> chips, sites;
-    std::map<std::string, int> numbers;
+    std::unordered_map<std::string, int> numbers;
     for (size_t rank = 0; rank < names_.size(); ++rank) {
       rank_of_[names_[rank]] = static_cast<int>(rank);
       const DeviceInfo& device = devices.at(names_[rank]);
@@ -194,7 +196,7 @@ class Folder {
   const bool whole_;
   const std::set<std::string>& apart_;
   const std::vector<std::string> names_;
-  std::map<std::string, int> rank_of_;
+  std::unordered_map<std::string_view, int> rank_of_;  // names are those of names_
   std::map<std::string, int64_t> rules_;
   std::vector<int> host_of_;  // by rank
   std::vector<Words> device_words_, host_words_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "plan/cost/collective.h"
 #include "plan/cost/link_cost.h"
@@ -27,7 +29,7 @@ class Groups {
       hosts_.push_back(host_name(*infos_.back()));
     }
     degree_.assign(infos_.size(), 1);
-    std::map<std::string, int> rank_of;
+    std::unordered_map<std::string_view, int> rank_of;
     for (size_t i = 0; i < infos_.size(); ++i) rank_of[infos_[i]->name] = static_cast<int>(i);
     for (const Pipeline& pipeline : query.island.pipelines) {
       for (const Stage& stage : pipeline.stages) {

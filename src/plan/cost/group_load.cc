@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
+#include <unordered_map>
 
 namespace skarv {
 namespace {
@@ -50,7 +52,7 @@ std::vector<GroupLoad> loads_of(const Ownership& ownership, const SlabTable& tab
 std::vector<GroupLoad> loads_of(const Island& island, const Workload& workload,
                                 const std::map<std::string, double>& owner_share) {
   const std::vector<std::string> names = island.devices();
-  std::map<std::string, int> rank_of;
+  std::unordered_map<std::string_view, int> rank_of;
   std::vector<double> share(names.size(), 1.0);
   for (size_t i = 0; i < names.size(); ++i) {
     rank_of[names[i]] = static_cast<int>(i);
@@ -71,28 +73,38 @@ std::vector<GroupLoad> loads_of(const Island& island, const Workload& workload,
   }
   std::map<std::vector<int>, size_t> group_of;
   std::vector<GroupLoad> loads;
+  struct Layer {
+    int index;
+    std::vector<int64_t> parts;  // by member
+  };
+  std::vector<std::vector<Layer>> layers;  // by group
   for (int layer = 0; layer < workload.num_layers(); ++layer) {
     std::vector<int>& members = holders[layer];
     std::ranges::sort(members);
     members.erase(std::unique(members.begin(), members.end()), members.end());
     const auto [entry, is_new] = group_of.emplace(members, loads.size());
-    if (is_new) loads.emplace_back().members = members;
-    GroupLoad& load = loads[entry->second];
+    if (is_new) {
+      loads.emplace_back().members = members;
+      layers.emplace_back();
+    }
     std::vector<double> shares;
     for (int rank : members) shares.push_back(share[rank]);
     if (std::ranges::all_of(shares, [](double one) { return one <= 0; })) {
       shares.assign(shares.size(), 1.0);
     }
     const int64_t total = workload.size(layer).parameters;
-    const std::vector<int64_t> parts = divide(total, shares);
-    for (size_t i = 0; i < members.size(); ++i) {
-      if (parts[i] > 0) load.owned.push_back({members[i], layer, parts[i]});
-    }
-    load.num_elements += total;
+    layers[entry->second].push_back({layer, divide(total, shares)});
+    loads[entry->second].num_elements += total;
   }
-  for (GroupLoad& load : loads) {
-    std::ranges::sort(load.owned, {},
-                      [](const OwnedPart& part) { return std::pair(part.rank, part.layer); });
+  for (size_t group = 0; group < loads.size(); ++group) {
+    GroupLoad& load = loads[group];
+    load.owned.reserve(load.members.size() * layers[group].size());
+    for (size_t i = 0; i < load.members.size(); ++i) {
+      for (const Layer& layer : layers[group]) {
+        if (layer.parts[i] > 0)
+          load.owned.push_back({load.members[i], layer.index, layer.parts[i]});
+      }
+    }
   }
   return loads;
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <string_view>
 #include <tuple>
+#include <unordered_map>
 
 #include "base/text.h"
 #include "spec/stage_map.h"
@@ -33,7 +35,6 @@ Result<IslandCost> IslandCost::create(const GroupQuery& query, const Workload& w
                                       const Fold& fold) {
   IslandCost cost;
   cost.fold_ = fold;
-  SKARV_TRY(check_devices(query.island, query.devices));
   const std::vector<std::string> names = query.island.devices();
   for (int rank : fold.full_rank) {
     const DeviceInfo& device = query.devices.at(names[rank]);
@@ -105,11 +106,13 @@ Status IslandCost::add_seats(const GroupQuery& query, const Workload& workload) 
 Status IslandCost::add_updates(const GroupQuery& query, const Workload& workload) {
   const std::vector<std::string> names = query.island.devices();
   std::vector<int> degree(names.size(), 1);
-  std::vector<const std::string*> chip(names.size());
-  std::map<std::string, int> rank_of;
+  std::vector<int> chip(names.size());
+  std::map<std::string_view, int> chips;
+  std::unordered_map<std::string_view, int> rank_of;
   for (size_t i = 0; i < names.size(); ++i) {
     rank_of[names[i]] = static_cast<int>(i);
-    chip[i] = &query.devices.at(names[i]).chip.name;
+    const std::string& name = query.devices.at(names[i]).chip.name;
+    chip[i] = chips.emplace(name, static_cast<int>(chips.size())).first->second;
   }
   for (const Pipeline& pipeline : query.island.pipelines) {
     for (const Stage& stage : pipeline.stages) {
@@ -119,24 +122,28 @@ Status IslandCost::add_updates(const GroupQuery& query, const Workload& workload
     }
   }
   // Nanoseconds of an element.
-  std::map<std::tuple<std::string, int, int>, double> known;  // chip, layer, degree
+  std::map<std::tuple<int, int, int>, double> known;  // chip, layer, degree
   update_.resize(num_ranks());
   for (size_t group = 0; group < query.loads.size(); ++group) {
-    std::map<int, double> nanoseconds;  // by rank of the whole island
-    for (const OwnedPart& part : query.loads[group].owned) {
+    // Parts stand by rank.
+    const std::vector<OwnedPart>& parts = query.loads[group].owned;
+    double nanoseconds = 0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const OwnedPart& part = parts[i];
       const auto [entry, is_new] =
-          known.emplace(std::tuple(*chip[part.rank], part.layer, degree[part.rank]), 0);
+          known.emplace(std::tuple(chip[part.rank], part.layer, degree[part.rank]), 0);
       if (is_new) {
         SKARV_ASSIGN(const LayerCost cost,
-                     workload.cost(*chip[part.rank], part.layer, 1, degree[part.rank]));
+                     workload.cost(query.devices.at(names[part.rank]).chip.name, part.layer, 1,
+                                   degree[part.rank]));
         entry->second = static_cast<double>(cost.update_ns) * degree[part.rank] /
                         static_cast<double>(workload.size(part.layer).parameters);
       }
-      nanoseconds[part.rank] += entry->second * static_cast<double>(part.elements);
-    }
-    for (const auto& [rank, time] : nanoseconds) {
-      int64_t& longest = update_[fold_.folded_rank[rank]][static_cast<int>(group)];
-      longest = std::max<int64_t>(longest, std::llround(time));
+      nanoseconds += entry->second * static_cast<double>(part.elements);
+      if (i + 1 < parts.size() && parts[i + 1].rank == part.rank) continue;
+      int64_t& longest = update_[fold_.folded_rank[part.rank]][static_cast<int>(group)];
+      longest = std::max<int64_t>(longest, std::llround(nanoseconds));
+      nanoseconds = 0;
     }
   }
   return {};

@@ -17,8 +17,8 @@ namespace skarv {
 
 class IslandCost {
  public:
-  // `query` describes the whole island, `fold` is of it. Error: a device that the cluster lacks, a
-  // gap in the times, a missing link.
+  // `query` describes the whole island, `fold` is of it. Error: a gap in the times, a missing link.
+  // REQUIRES: check_devices passed.
   static Result<IslandCost> create(const GroupQuery& query, const Workload& workload,
                                    const Fold& fold);
   // Of an island of which nothing is folded.

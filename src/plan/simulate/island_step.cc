@@ -166,14 +166,14 @@ Result<IslandStep> simulate_island(const Island& island,
 
 Result<IslandTrial> try_island(const Island& island,
                                const std::map<std::string, double>& owner_share,
-                               const StepWorld& world, int64_t give_up_ns) {
+                               std::vector<GroupLoad> loads, const StepWorld& world,
+                               int64_t give_up_ns, const OrderOptions& order) {
   using enum IslandTrial::End;
   StepSettings settings;
   settings.keep_spans = false;
   settings.give_up_ns = std::max<int64_t>(1, give_up_ns);
-  SKARV_ASSIGN(Scene scene,
-               scene_of(island, owner_share, loads_of(island, world.workload, owner_share), world,
-                        settings));
+  settings.order = order;
+  SKARV_ASSIGN(Scene scene, scene_of(island, owner_share, std::move(loads), world, settings));
   IslandStep& step = scene.step;
   Routes routes(step.fold, step.fold.island.devices(), world.cluster, world.devices, world.hosts,
                 world.links);

@@ -47,10 +47,11 @@ struct IslandTrial {
   End end = End::kPlayed;
   int64_t step_ns = 0;  // kPlayed: as simulate_island's, below give_up_ns
 };
-// REQUIRES: check_plan passed. Errors as simulate_island's.
+// Owners hold what `loads` says. REQUIRES: check_plan passed. Errors as simulate_island's.
 Result<IslandTrial> try_island(const Island& island,
                                const std::map<std::string, double>& owner_share,
-                               const StepWorld& world, int64_t give_up_ns);
+                               std::vector<GroupLoad> loads, const StepWorld& world,
+                               int64_t give_up_ns, const OrderOptions& order = {});
 
 // Owners hold what `loads` says: slabs of a real run.
 Result<IslandStep> simulate_island(const Island& island,
