@@ -26,6 +26,7 @@ constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
 constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
 constexpr int64_t kMedium = 512;  // devices
 constexpr int64_t kActionsOfFew = 1'000'000, kActionsOfMany = 200'000;
+constexpr int64_t kMostActions = 4'000'000;  // in all; nothing but the best is refined after that
 
 class Chooser {
  public:
@@ -90,6 +91,7 @@ class Chooser {
     }
     for (Plan& plan : starts) {
       if (world.is_over_budget()) break;
+      if (&plan != &starts.front() && is_late()) break;
       SKARV_ASSIGN(const int64_t ns, refine(question_.pricer, question_.limits, actions, plan));
       if (ns >= chosen.step_ns) continue;
       chosen.step_ns = ns;
@@ -97,6 +99,8 @@ class Chooser {
     }
     return {};
   }
+
+  bool is_late() const { return question_.pricer.book().num_actions >= kMostActions; }
 
   static int64_t num_devices(const World& world) {
     int64_t count = 0;
@@ -108,7 +112,7 @@ class Chooser {
     const StepWorld& step = question_.pricer.world();
     SKARV_ASSIGN(World world, World::create(step.workload, step.cluster, step.links, step.precision,
                                             question_.tied_parameters, question_.limits));
-    world.remember_orders(question_.pricer.orders());
+    world.remember_orders(&question_.pricer.book().orders);
     return world;
   }
 
@@ -198,6 +202,7 @@ class Chooser {
     const int64_t most = std::max<int64_t>(kLeastClusters, kClusterDevices / count);
     const int64_t nearly = count <= kHandful ? kNearlyOfHandful : kNearly;
     for (int64_t i = 0; i < most && !open.empty() && !world.is_over_budget(); ++i) {
+      if (is_late()) break;
       const auto [parent_ns, fewer] = std::move(*open.begin());
       open.erase(open.begin());
       const Result<DeviceIndex> devices = index_devices(fewer.cluster);
@@ -206,7 +211,7 @@ class Chooser {
       Profile links = step.links;
       rename_measures(fewer.real_names, links);
       const StepWorld smaller{step.workload, fewer.cluster, *devices, hosts, links, step.precision};
-      const Pricer pricer(smaller, question_.pricer.slabs(), question_.pricer.orders());
+      const Pricer pricer(smaller, question_.pricer.slabs(), question_.pricer.book());
       Question question{pricer, question_.global_batch, question_.min_islands,
                         question_.tied_parameters, question_.limits};
       question.looks_at_fewer = false;

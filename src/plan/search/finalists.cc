@@ -18,7 +18,9 @@ constexpr int kSharings = 2;  // of the samples, by simulated times
 // Actions of a step that is also tried with two stages a device: some 30 ms more.
 constexpr int64_t kMostInterleaved = 20'000;
 
-// Shapes of an island that are simulated.
+// Shapes of an island that are simulated, and how many only when more has been played than this.
+constexpr int64_t kMostActions = 1'000'000;
+constexpr size_t kLeastJudged = 2;
 size_t num_judged(int64_t num_devices) {
   if (num_devices <= 64) return 48;
   if (num_devices <= 512) return 8;
@@ -26,6 +28,9 @@ size_t num_judged(int64_t num_devices) {
 }
 
 }  // namespace
+
+Finals::Finals(const World& world, const Pricer& pricer)
+    : world_(world), pricer_(pricer), last_action_(pricer.book().num_actions + kMostActions) {}
 
 std::string island_name(const World& world, const IslandChoice& choice) {
   std::vector<std::string> names;
@@ -159,7 +164,11 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
     size_t num_possible = 0;
     Status failed;
     for (const IslandShape& shape : choice.shapes) {
-      if (num_possible >= num_judged(num_devices) && best.overflow_bytes == 0) break;
+      const bool is_late = pricer_.book().num_actions >= last_action_;
+      if (num_possible >= (is_late ? kLeastJudged : num_judged(num_devices)) &&
+          best.overflow_bytes == 0) {
+        break;
+      }
       SKARV_ASSIGN(const Verdict one, verdict(shape, name));
       if (!one.is_possible) {
         failed = one.failed;
@@ -232,7 +241,7 @@ Status Finals::calibrate(const Assembled& assembled, IslandShape& shape) const {
     }
   }
   StepSettings settings;
-  settings.order.known = pricer_.orders();
+  settings.order.known = &pricer_.book().orders;
   SKARV_ASSIGN(const IslandStep step,
                simulate_island(assembled.island, assembled.owner_share, pricer_.world(), settings));
   std::vector<int64_t> ends(shape.groups.size(), 0);

@@ -31,7 +31,7 @@ struct Finalist {
 class Finals {
  public:
   // Both outlive it.
-  Finals(const World& world, const Pricer& pricer) : world_(world), pricer_(pricer) {}
+  Finals(const World& world, const Pricer& pricer);
 
   // For each island of the shape its best by the simulator, of the first few: fewer of large
   // islands, which take longer. Error: no shape can be built or played (is_unfit), or something is
@@ -71,6 +71,7 @@ class Finals {
 
   const World& world_;
   const Pricer& pricer_;
+  const int64_t last_action_;  // after which fewer are judged
   std::map<std::vector<int64_t>, Verdict> verdicts_;
 };
 

@@ -52,8 +52,8 @@ Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profi
                              const PlannerLimits& limits) {
   SKARV_ASSIGN(const Desk desk, desk_of(run, cluster, profile));
   const StepWorld step{desk.workload, cluster, desk.devices, desk.hosts, profile, run.precision};
-  OrderCache orders;
-  const Pricer pricer(step, &desk.table, &orders);
+  PriceBook book;
+  const Pricer pricer(step, &desk.table, book);
   const Question question{pricer, run.global_batch, run.exchange.min_contributors,
                           run.model.tied_head ? run.model.vocabulary * run.model.hidden : 0,
                           limits};
@@ -77,8 +77,9 @@ Result<PlanReport> price_plan(const Plan& plan, const Run& run, const Cluster& c
   SKARV_TRY(check_plan(plan, run.model, run, cluster));
   SKARV_ASSIGN(const Desk desk, desk_of(run, cluster, profile));
   const StepWorld step{desk.workload, cluster, desk.devices, desk.hosts, profile, run.precision};
+  PriceBook book;
   SKARV_ASSIGN(PlanReport report,
-               figures_of(plan, Pricer(step, &desk.table, nullptr), run.global_batch));
+               figures_of(plan, Pricer(step, &desk.table, book), run.global_batch));
   report.advice = advice_for(report, run, cluster);
   return report;
 }

@@ -16,49 +16,62 @@ bool is_split(const Island& island) {
   });
 }
 
+// In actions: one that is not played still has to be folded and bounded.
+int64_t cost_of(const Island& island, bool is_played) {
+  int64_t num_actions = 0;
+  for (const Pipeline& pipeline : island.pipelines) {
+    num_actions += 7 * std::ssize(pipeline.stages) * pipeline.num_microbatches();
+  }
+  return 100 + 5 * std::ssize(island.devices()) + (is_played ? num_actions : num_actions / 10);
+}
+
 }  // namespace
 
-Result<IslandStep> Pricer::play(const Island& island,
-                                const std::map<std::string, double>& owner_share,
-                                int64_t effort) const {
-  StepSettings settings;
-  settings.keep_spans = false;
-  settings.order.max_pieces = effort;
-  settings.order.known = orders_;
+std::vector<GroupLoad> Pricer::loads(const Island& island,
+                                     const std::map<std::string, double>& owner_share) const {
   if (slabs_ == nullptr || island.devices().size() > kFewDevices) {
-    return simulate_island(island, owner_share, world_, settings);
+    return loads_of(island, world_.workload, owner_share);
   }
   Plan owners;
   owners.owner_share = owner_share;
-  return simulate_island(island, owner_share,
-                         loads_of(ownership_of(island, owners, *slabs_), *slabs_), world_,
-                         settings);
+  return loads_of(ownership_of(island, owners, *slabs_), *slabs_);
+}
+
+OrderOptions Pricer::order_options(int64_t effort) const {
+  OrderOptions options;
+  options.max_pieces = effort;
+  options.known = &book_.orders;
+  return options;
 }
 
 Result<IslandStep> Pricer::play(const Island& island,
                                 const std::map<std::string, double>& owner_share) const {
-  return play(island, owner_share, kRunEffort);
+  StepSettings settings;
+  settings.keep_spans = false;
+  settings.order = order_options(kRunEffort);
+  book_.num_actions += cost_of(island, true);
+  return simulate_island(island, owner_share, loads(island, owner_share), world_, settings);
 }
 
-Result<std::optional<int64_t>> Pricer::faster_than(int64_t ns, const Island& island,
-                                                   const std::map<std::string, double>& owner_share,
-                                                   int64_t& num_actions) const {
+Result<std::optional<int64_t>> Pricer::faster_than(
+    int64_t ns, const Island& island, const std::map<std::string, double>& owner_share) const {
+  const std::vector<GroupLoad> owned = loads(island, owner_share);
+  std::optional<int64_t> nothing;
+  if (!check_keepers(keeper_memory(island.devices(), owned), world_.hosts).ok()) return nothing;
   for (int64_t effort : {int64_t{0}, kRunEffort}) {
     const bool is_last = effort > 0 || !is_split(island);
-    const Result<IslandStep> step = play(island, owner_share, effort);
-    if (!step.ok()) {
-      if (!is_unfit(step.status())) return step.status();
-      return std::optional<int64_t>();
+    const Result<IslandTrial> trial =
+        try_island(island, owner_share, owned, world_, is_last ? ns : ns + ns / kMostGained,
+                   order_options(effort));
+    if (!trial.ok()) {
+      if (is_unfit(trial.status())) return nothing;
+      return trial.status();
     }
-    num_actions += step->trace.num_actions;
-    const int64_t limit = is_last ? ns : ns + ns / kMostGained;
-    if (step->trace.step_ns >= limit || step->fullest_overflow() >= 0) break;
-    if (!is_last) continue;
-    const auto keepers = keeper_memory(island.devices(), step->loads);
-    if (!check_keepers(keepers, world_.hosts).ok()) break;
-    return std::optional<int64_t>(step->trace.step_ns);
+    book_.num_actions += cost_of(island, trial->end == IslandTrial::End::kPlayed);
+    if (trial->end != IslandTrial::End::kPlayed) return nothing;
+    if (is_last) return std::optional<int64_t>(trial->step_ns);
   }
-  return std::optional<int64_t>();
+  return nothing;
 }
 
 bool is_unfit(const Status& status) {

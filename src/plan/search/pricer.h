@@ -15,35 +15,44 @@ namespace skarv {
 
 constexpr size_t kFewDevices = 64;  // an island up to here is priced and shown device by device
 
+// Of one search, in all the clusters that it looks at.
+struct PriceBook {
+  OrderCache orders;
+  // What was played, as a measure of effort that no clock disturbs: actions, and some for each
+  // island. About half a microsecond.
+  int64_t num_actions = 0;
+};
+
 class Pricer {
  public:
   // All outlive it. `slabs`: owners of an island of few devices hold what a run will give them;
-  // null: shares. `orders` may be null.
-  Pricer(const StepWorld& world, const SlabTable* slabs, OrderCache* orders)
-      : world_(world), slabs_(slabs), orders_(orders) {}
+  // null: shares.
+  Pricer(const StepWorld& world, const SlabTable* slabs, PriceBook& book)
+      : world_(world), slabs_(slabs), book_(book) {}
 
   const StepWorld& world() const { return world_; }
   const SlabTable* slabs() const { return slabs_; }
-  OrderCache* orders() const { return orders_; }
+  PriceBook& book() const { return book_; }
 
   // Errors as simulate_island's.
   Result<IslandStep> play(const Island& island,
                           const std::map<std::string, double>& owner_share) const;
 
   // Nothing where the island does not fit, in devices or hosts, cannot run or is not faster. For
-  // thousands of neighbours: an island that is far from it by a quick schedule is not played twice.
-  // REQUIRES: its hosts' keepers are of this island alone.
-  Result<std::optional<int64_t>> faster_than(int64_t ns, const Island& island,
-                                             const std::map<std::string, double>& owner_share,
-                                             int64_t& num_actions) const;
+  // thousands of neighbours: most are dismissed by what they take at the least, and no good
+  // schedule is made for one that is far from it by a quick one. REQUIRES: its hosts' keepers are
+  // of this island alone.
+  Result<std::optional<int64_t>> faster_than(
+      int64_t ns, const Island& island, const std::map<std::string, double>& owner_share) const;
 
  private:
-  Result<IslandStep> play(const Island& island, const std::map<std::string, double>& owner_share,
-                          int64_t effort) const;
+  std::vector<GroupLoad> loads(const Island& island,
+                               const std::map<std::string, double>& owner_share) const;
+  OrderOptions order_options(int64_t effort) const;
 
   const StepWorld& world_;
   const SlabTable* slabs_;
-  OrderCache* orders_;
+  PriceBook& book_;
 };
 
 // Whether the error says that a plan cannot run on these devices: too little memory, no link or

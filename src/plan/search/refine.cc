@@ -13,14 +13,17 @@ namespace {
 class Refiner {
  public:
   Refiner(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions, Plan& plan)
-      : pricer_(pricer), limits_(limits), actions_left_(most_actions), plan_(plan) {}
+      : pricer_(pricer),
+        limits_(limits),
+        last_action_(pricer.book().num_actions + most_actions),
+        plan_(plan) {}
 
   Result<int64_t> run() {
     for (const Island& island : plan_.islands) {
       SKARV_ASSIGN(const IslandStep step, pricer_.play(island, plan_.owner_share));
       ns_.push_back(step.trace.step_ns);
     }
-    for (bool is_better = true; is_better && actions_left_ > 0;) {
+    for (bool is_better = true; is_better && has_time();) {
       is_better = improve(std::ranges::max_element(ns_) - ns_.begin());
     }
     SKARV_TRY(broken_);
@@ -28,18 +31,16 @@ class Refiner {
   }
 
  private:
+  bool has_time() const { return pricer_.book().num_actions < last_action_; }
+
   // Nothing where it is not faster, does not fit, or cannot run.
   std::optional<int64_t> play(const Island& island, int64_t faster_than) {
     if (!broken_.ok()) return std::nullopt;
     const auto [known, is_new] = tried_.emplace(text_of(island), faster_than);
     if (!is_new && known->second >= faster_than) return std::nullopt;
     known->second = faster_than;
-    // Folding looks at every device, which takes as long as some twenty actions.
-    actions_left_ -= 1000 + 20 * std::ssize(island.devices());
-    int64_t num_actions = 0;
     const Result<std::optional<int64_t>> ns =
-        pricer_.faster_than(faster_than, island, plan_.owner_share, num_actions);
-    actions_left_ -= num_actions;
+        pricer_.faster_than(faster_than, island, plan_.owner_share);
     if (!ns.ok()) {
       broken_ = ns.status();
       return std::nullopt;
@@ -67,7 +68,7 @@ class Refiner {
   // The island's time falls, or, with another one changed as well, the step's.
   template <typename Change>
   bool attempt(size_t mine, size_t other, Change change) {
-    if (actions_left_ <= 0) return false;
+    if (!has_time()) return false;
     Island first = plan_.islands[mine], second = plan_.islands[other];
     if (!change(first, mine == other ? first : second)) return false;
     const std::optional<int64_t> ns = play(first, ns_[mine]);
@@ -235,7 +236,7 @@ class Refiner {
 
   const Pricer& pricer_;
   const PlannerLimits& limits_;
-  int64_t actions_left_;
+  const int64_t last_action_;
   Plan& plan_;
   std::vector<int64_t> ns_;                         // by island
   std::unordered_map<std::string, int64_t> tried_;  // and what each of them is not faster than
