@@ -31,7 +31,7 @@ folder = "{data}"
 validation_samples = 256
 [optimizer]
 learning_rate = {inner_rate}
-warmup_steps = 30
+warmup_steps = {warmup}
 [exchange]
 inner_steps = 30
 overlap_steps = 1
@@ -51,7 +51,9 @@ def train(skarv, folder, seed, islands, args):
     folder.mkdir(parents=True, exist_ok=True)
     # One island: outer rate 1 without momentum is plain training (protocol.md, rule 13).
     outer = (1.0, 0.0) if islands == 1 else (args.outer_rate, args.momentum)
-    (folder / "run.toml").write_text(RUN.format(seed=seed, steps=args.steps, batch=args.batch, precision=args.precision, inner_rate=args.inner_rate,
+    (folder / "run.toml").write_text(RUN.format(seed=seed, steps=args.steps, batch=args.batch,
+                                                precision=args.precision,
+                                                inner_rate=args.inner_rate, warmup=args.warmup,
                                                 data=args.data.resolve(),
                                                 outer_rate=outer[0], momentum=outer[1]))
     if islands == 1:
@@ -64,10 +66,12 @@ def train(skarv, folder, seed, islands, args):
     if not profile.exists():
         subprocess.run([skarv, "probe", folder / "run.toml", "--cluster", folder / "cluster.toml",
                         "--out", profile, "--quiet"], check=True, stdout=subprocess.DEVNULL)
-    out = subprocess.run([skarv, "train", folder / "run.toml", "--cluster", folder / "cluster.toml",
+    run = subprocess.run([skarv, "train", folder / "run.toml", "--cluster", folder / "cluster.toml",
                           "--profile", profile, "--out", folder / "out", "--plain", "--json"]
-                         + (["--resume"] if started else []), check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(out)
+                         + (["--resume"] if started else []), stdout=subprocess.PIPE, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{folder.name} did not end well; the same command goes on where it was")
+    return json.loads(run.stdout)
 
 
 def main():
@@ -79,6 +83,7 @@ def main():
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=32, help="samples of 128 tokens a step")
     parser.add_argument("--inner-rate", type=float, default=3e-3, help="AdamW's, of both runs")
+    parser.add_argument("--warmup", type=int, default=30, help="steps")
     parser.add_argument("--outer-rate", type=float, default=1.0)
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -89,7 +94,8 @@ def main():
 
     def key(seed, islands):
         outer = "" if islands == 1 else f"-outer{args.outer_rate:g}-{args.momentum:g}"
-        return f"seed{seed}-islands{islands}-steps{args.steps}-batch{args.batch}-{args.precision}-rate{args.inner_rate:g}{outer}"
+        return (f"seed{seed}-islands{islands}-steps{args.steps}-batch{args.batch}-{args.precision}"
+                f"-rate{args.inner_rate:g}{outer}")
 
     if results.exists():
         for line in results.read_text().splitlines():
