@@ -332,11 +332,13 @@ class Chooser {
     std::set<std::string> chips;
     for (const Pool& pool : world.pools()) chips.insert(pool.chip.name);
     if (chips.size() < 2) return;
+    const int64_t most =
+        num_devices(world) <= static_cast<int64_t>(kFewDevices) ? kActionsOfFew : 0;
     for (const std::string& chip : chips) {
       const World alone = world.restricted_to(chip);
       const std::vector<WholeShape> found = search_sites(alone, question_.global_batch, 1);
       if (found.empty()) continue;
-      const Result<Finalist> judged = Finals(alone, question_.pricer).judge(found.front());
+      const Result<Finalist> judged = Finals(alone, question_.pricer, most).judge(found.front());
       if (!judged.ok() || judged->overflow_bytes > 0) continue;
       if (chosen.best_single_ns > 0 && judged->step_ns >= chosen.best_single_ns) continue;
       chosen.best_single_ns = judged->step_ns;

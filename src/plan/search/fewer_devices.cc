@@ -57,6 +57,7 @@ std::vector<FewerDevices> without_a_device(const World& world, const Cluster& cl
     FewerDevices& fewer = result.emplace_back();
     fewer.cluster = all;
     remove(pool.hosts[pool.num_hosts() - 1].back(), fewer);
+    if (fewer.real_names.empty()) result.pop_back();
   }
   return result;
 }

@@ -17,7 +17,7 @@ struct FewerDevices {
   std::map<std::string, std::string> real_names;  // of its devices in the whole cluster
 };
 
-// One for each pool: without the last device of the pool's last host.
+// One for each pool: without the last device of the pool's last host. None without any device.
 std::vector<FewerDevices> without_a_device(const World& world, const Cluster& cluster);
 
 // The plan in the names of the whole cluster.

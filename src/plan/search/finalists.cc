@@ -18,9 +18,9 @@ constexpr int kSharings = 2;  // of the samples, by simulated times
 // Actions of a step that is also tried with two stages a device: some 30 ms more.
 constexpr int64_t kMostInterleaved = 20'000;
 
-// Shapes of an island that are simulated, and how many only when more has been played than this.
-constexpr int64_t kMostActions = 1'000'000;
-constexpr size_t kLeastJudged = 2;
+// Shapes of an island that are simulated at least, whatever has been played already: of the whole
+// that closed forms like best, and of others.
+constexpr size_t kLeastOfFirst = 2, kLeastOfOthers = 1;
 size_t num_judged(int64_t num_devices) {
   if (num_devices <= 64) return 48;
   if (num_devices <= 512) return 8;
@@ -29,8 +29,8 @@ size_t num_judged(int64_t num_devices) {
 
 }  // namespace
 
-Finals::Finals(const World& world, const Pricer& pricer)
-    : world_(world), pricer_(pricer), last_action_(pricer.book().num_actions + kMostActions) {}
+Finals::Finals(const World& world, const Pricer& pricer, int64_t most_actions)
+    : world_(world), pricer_(pricer), last_action_(pricer.book().num_actions + most_actions) {}
 
 std::string island_name(const World& world, const IslandChoice& choice) {
   std::vector<std::string> names;
@@ -153,6 +153,7 @@ Assembled Finals::dressed(const IslandShape& shape, const std::string& name,
 Result<Finalist> Finals::judge(const WholeShape& whole) {
   Finalist finalist;
   finalist.shape.left_out = whole.left_out;
+  const size_t least = verdicts_.empty() ? kLeastOfFirst : kLeastOfOthers;
   std::vector<std::vector<std::pair<int64_t, const IslandShape*>>> fitting;  // by island
   for (const IslandChoice& choice : whole.islands) {
     const std::string name = island_name(world_, choice);
@@ -165,8 +166,7 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
     Status failed;
     for (const IslandShape& shape : choice.shapes) {
       const bool is_late = pricer_.book().num_actions >= last_action_;
-      if (num_possible >= (is_late ? kLeastJudged : num_judged(num_devices)) &&
-          best.overflow_bytes == 0) {
+      if (num_possible >= (is_late ? least : num_judged(num_devices)) && best.overflow_bytes == 0) {
         break;
       }
       SKARV_ASSIGN(const Verdict one, verdict(shape, name));

@@ -31,7 +31,8 @@ struct Finalist {
 class Finals {
  public:
   // Both outlive it.
-  Finals(const World& world, const Pricer& pricer);
+  // After `most_actions` (PriceBook) one or two shapes of each island are simulated.
+  Finals(const World& world, const Pricer& pricer, int64_t most_actions = 1'000'000);
 
   // For each island of the shape its best by the simulator, of the first few: fewer of large
   // islands, which take longer. Error: no shape can be built or played (is_unfit), or something is
@@ -71,7 +72,7 @@ class Finals {
 
   const World& world_;
   const Pricer& pricer_;
-  const int64_t last_action_;  // after which fewer are judged
+  const int64_t last_action_;
   std::map<std::vector<int64_t>, Verdict> verdicts_;
 };
 
