@@ -1,10 +1,8 @@
 // Bad input of every kind, handed to the real program. Each case: the message names the place, the
 // cause and what to do; the exit code is right; it ends in time; no input is changed and no output
 // is left behind.
-#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <functional>
@@ -32,24 +30,6 @@ struct Case {
   bool needs_worker = false;
 };
 void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
-
-// The good inputs, made once a process.
-const fs::path& good_inputs() {
-  struct Made {
-    fs::path folder = fs::temp_directory_path() / cat("skarv-bad-input-", ::getpid());
-    Made() { make_good_inputs(folder); }
-    ~Made() {
-      std::error_code ignored;
-      fs::remove_all(folder, ignored);
-    }
-  };
-  static const Made made;
-  return made.folder;
-}
-
-fs::path worker_path() {
-  return fs::path(SKARV_PROGRAM).parent_path().parent_path() / "worker" / "skarv-worker";
-}
 
 class BadInput : public testing::TestWithParam<Case> {
  protected:
@@ -639,130 +619,6 @@ INSTANTIATE_TEST_SUITE_P(
              {"job.json", "no island west"}},
         Case{"bad_route", kJoin + " --plain --route x", 2, {"--route x", "ISLAND=HOST:PORT"}}),
     [](const auto& info) { return info.param.name; });
-
-// Cases that need a second party.
-class BadPeer : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / cat("skarv-bad-peer-", ::getpid());
-    fs::remove_all(folder_);
-    fs::copy(good_inputs(), folder_, fs::copy_options::recursive);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  fs::path folder_;
-};
-
-// A port of this machine's own, taken but not necessarily listened at.
-class TakenPort {
- public:
-  TakenPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-    place_ = cat("127.0.0.1:", ntohs(address.sin_port));
-  }
-  void listen() { EXPECT_EQ(::listen(socket_.get(), 1), 0); }
-  const std::string& place() const { return place_; }
-
- private:
-  FileHandle socket_;
-  std::string place_;
-};
-
-TEST_F(BadPeer, PortInUse) {
-  TakenPort taken;
-  taken.listen();
-  const ProgramEnd end = run_program({SKARV_PROGRAM, "coordinator", "--job", "job.json", "--folder",
-                                      "c", "--plain", "--listen", taken.place()},
-                                     folder_, kDeadline);
-  EXPECT_EQ(end.exit_code, 1) << end.text;
-  for (const std::string& word :
-       {taken.place(), std::string("in use"), std::string("another port")}) {
-    EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
-  }
-}
-
-TEST_F(BadPeer, JoinSaysThatNoCoordinatorAnswers) {
-  const TakenPort closed;
-  const BackgroundProgram join(
-      {SKARV_PROGRAM, "join", "--job", "job.json", "--island", "south", "--folder", "j", "--certs",
-       "certs", "--listen", "127.0.0.1:0", "--coordinator", closed.place()},
-      folder_, kDeadline);
-  for (const std::string& word : {std::string("does not answer yet"), closed.place()}) {
-    EXPECT_NE(join.first_line().find(word), std::string::npos) << join.first_line();
-  }
-}
-
-TEST_F(BadPeer, TruncatedExport) {
-  if (!fs::exists(worker_path())) GTEST_SKIP() << "skarv-worker is not built (preset core)";
-  const ProgramEnd made =
-      run_program({SKARV_PROGRAM, "export", "island", "--out", "x"}, folder_, kDeadline);
-  ASSERT_EQ(made.exit_code, 0) << made.text;
-  fs::resize_file(folder_ / "x/model.safetensors",
-                  fs::file_size(folder_ / "x/model.safetensors") / 2);
-  const auto before = picture_of(folder_);
-  const std::vector<std::vector<std::string>> commands = {
-      {SKARV_PROGRAM, "generate", "x"},
-      {worker_path().string(), "evaluate", "--checkpoint", "x", "--data", "data"}};
-  for (const auto& command : commands) {
-    const ProgramEnd end = run_program(command, folder_, kDeadline);
-    EXPECT_EQ(end.exit_code, 4) << end.text;
-    for (const char* word : {"x/model.safetensors", "not a whole", "hint: "}) {
-      EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
-    }
-  }
-  EXPECT_EQ(picture_of(folder_), before);
-}
-
-// A coordinator that is up, and what comes to it.
-class BadGuest : public BadPeer {
- protected:
-  // The address of `coordinator`, from "coordinator of run 'bad' listens at ADDRESS".
-  static std::string address_of(const BackgroundProgram& coordinator) {
-    const std::string& line = coordinator.first_line();
-    return line.substr(line.rfind(' ') + 1);
-  }
-  std::vector<std::string> coordinator(const std::string& folder) const {
-    return {SKARV_PROGRAM, "coordinator", "--job", "job.json", "--folder",
-            folder,        "--certs",     "certs", "--listen", "127.0.0.1:0"};
-  }
-  void expect_refused(const std::string& certs, const std::vector<std::string>& words) {
-    const BackgroundProgram host(coordinator("c"), folder_, kDeadline);
-    ASSERT_NE(host.first_line().find("listens at"), std::string::npos) << host.first_line();
-    const ProgramEnd end = run_program(
-        {SKARV_PROGRAM, "join", "--job", "job.json", "--island", "south", "--folder", "j",
-         "--certs", certs, "--listen", "127.0.0.1:0", "--coordinator", address_of(host)},
-        folder_, kDeadline);
-    EXPECT_EQ(end.exit_code, 3) << end.text;
-    EXPECT_NE(end.text.find(address_of(host)), std::string::npos) << end.text;
-    for (const std::string& word : words) {
-      EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
-    }
-    EXPECT_NE(end.text.find("hint: "), std::string::npos) << end.text;
-    EXPECT_FALSE(fs::exists(folder_ / "j"));
-  }
-};
-
-TEST_F(BadGuest, WrongToken) {
-  fs::copy(folder_ / "certs", folder_ / "wrong", fs::copy_options::recursive);
-  fs::copy(folder_ / "other/token", folder_ / "wrong/token", fs::copy_options::overwrite_existing);
-  expect_refused("wrong", {"token of 'south'", "same token file"});
-}
-
-TEST_F(BadGuest, AnotherAuthority) { expect_refused("other", {"certificate", "authority"}); }
-
-TEST_F(BadGuest, SecondCoordinatorOfOneFolder) {
-  const BackgroundProgram host(coordinator("c"), folder_, kDeadline);
-  ASSERT_NE(host.first_line().find("listens at"), std::string::npos) << host.first_line();
-  const ProgramEnd end = run_program(coordinator("c"), folder_, kDeadline);
-  EXPECT_EQ(end.exit_code, 3) << end.text;
-  for (const char* word : {"c/ledger.sqlite", "another coordinator", "hint: "}) {
-    EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
-  }
-}
 
 TEST(Help, EveryVerbHasAnExampleWhoseFlagsExist) {
   for (const std::string verb : {"data", "probe", "plan", "train", "coordinator", "join", "status",

@@ -34,7 +34,7 @@ void flip_byte(const fs::path& file, size_t place) {
 class SlowDamagedRun : public testing::Test {
  protected:
   void SetUp() override {
-    if (!fs::exists(fs::path(SKARV_PROGRAM).parent_path().parent_path() / "worker/skarv-worker")) {
+    if (!fs::exists(worker_path())) {
       GTEST_SKIP() << "skarv-worker is not built (preset core)";
     }
     folder_ = fs::temp_directory_path() / cat("skarv-damaged-run-", ::getpid());

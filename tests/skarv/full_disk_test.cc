@@ -39,7 +39,7 @@ cp disk/r/coordinator/events.jsonl events.jsonl
 )";
 
 TEST(SlowFullDisk, StopsTheRunWhichGoesOnOnceThereIsSpace) {
-  if (!fs::exists(fs::path(SKARV_PROGRAM).parent_path().parent_path() / "worker/skarv-worker")) {
+  if (!fs::exists(worker_path())) {
     GTEST_SKIP() << "skarv-worker is not built (preset core)";
   }
   const fs::path folder = fs::temp_directory_path() / cat("skarv-full-disk-", ::getpid());

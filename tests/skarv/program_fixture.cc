@@ -240,4 +240,21 @@ void make_good_inputs(const fs::path& folder) {
   }
 }
 
+const fs::path& good_inputs() {
+  struct Made {
+    fs::path folder = fs::temp_directory_path() / cat("skarv-good-inputs-", ::getpid());
+    Made() { make_good_inputs(folder); }
+    ~Made() {
+      std::error_code ignored;
+      fs::remove_all(folder, ignored);
+    }
+  };
+  static const Made made;
+  return made.folder;
+}
+
+fs::path worker_path() {
+  return fs::path(SKARV_PROGRAM).parent_path().parent_path() / "worker" / "skarv-worker";
+}
+
 }  // namespace skarv

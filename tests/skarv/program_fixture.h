@@ -44,5 +44,10 @@ void edit(const std::filesystem::path& path, const std::string& from, const std:
 // Makes the good inputs in `folder`: corpus/, data/, run.toml, cluster.toml, profile.json,
 // plan.json, job.json, island/checkpoints/step-4, certs/, other/ (another authority), empty/.
 void make_good_inputs(const std::filesystem::path& folder);
+// The same, made once a process; to copy from.
+const std::filesystem::path& good_inputs();
+
+// Where the program looks for its worker; it may not be built (preset core).
+std::filesystem::path worker_path();
 
 }  // namespace skarv

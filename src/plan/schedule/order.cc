@@ -9,14 +9,6 @@ namespace skarv {
 namespace {
 
 // Backwards in one piece: the gradient leaves when the weights are done as well.
-PipelineTimes with_whole_backwards(PipelineTimes times) {
-  for (StageTimes& stage : times.stages) {
-    stage.backward_input_ns += stage.backward_weight_ns;
-    stage.backward_weight_ns = 0;
-  }
-  return times;
-}
-
 bool holds_all_microbatches(PipelineTimes times) {
   for (StageTimes& stage : times.stages) stage.kept_bytes *= times.num_microbatches;
   for (int worker = 0; worker < times.num_workers(); ++worker) {

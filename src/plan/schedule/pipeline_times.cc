@@ -49,6 +49,14 @@ PipelineTimes straight_pipeline(std::vector<StageTimes> stages, int num_microbat
   return times;
 }
 
+PipelineTimes with_whole_backwards(PipelineTimes times) {
+  for (StageTimes& stage : times.stages) {
+    stage.backward_input_ns += stage.backward_weight_ns;
+    stage.backward_weight_ns = 0;
+  }
+  return times;
+}
+
 int64_t least_memory(const PipelineTimes& times, int worker) {
   int64_t kept = 0, added = 0;
   for (int s = 0; s < times.num_stages(); ++s) {

@@ -59,6 +59,9 @@ constexpr int64_t kNoMemoryLimit = int64_t{1} << 62;
 // Every stage on its own worker, no communication, no limit of memory.
 PipelineTimes straight_pipeline(std::vector<StageTimes> stages, int num_microbatches);
 
+// Both halves of a backward as one piece of work, as schedules do that do not split it.
+PipelineTimes with_whole_backwards(PipelineTimes times);
+
 // What one microbatch in every stage of a worker needs: the least limit of memory.
 int64_t least_memory(const PipelineTimes& times, int worker);
 

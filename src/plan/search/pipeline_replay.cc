@@ -63,13 +63,9 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
           std::max(saved, stage_work_ns(world, stage, size) - stage_work_ns(world, stage, rest));
     }
   }
-  PipelineTimes whole = times;
-  for (StageTimes& stage : whole.stages) {
-    if (shape.flow == Flow::kZeroBubble) break;
-    stage.backward_input_ns += stage.backward_weight_ns;
-    stage.backward_weight_ns = 0;
-  }
-  if (least_makespan(whole) - saved >= give_up_ns) return give_up_ns;
+  const bool is_split = shape.flow == Flow::kZeroBubble;
+  const int64_t least = least_makespan(is_split ? times : with_whole_backwards(times));
+  if (least - saved >= give_up_ns) return give_up_ns;
   const Result<OrderRule> rule = find_order_rule(name_of(shape.flow));
   if (!rule.ok()) return INT64_MAX;
   OrderOptions options;
