@@ -43,9 +43,10 @@ class Chooser {
     if (!best) return does_not_fit();
     Chosen chosen;
     chosen.step_ns = best->step_ns;
-    chosen.plan = plan_of(*best);
+    PricedPlan priced = plan_of(*best);
+    chosen.plan = priced.plan;
     chosen.alternatives = alternatives(world, *best);
-    SKARV_TRY(refine_starts(world, chosen));
+    SKARV_TRY(refine_starts(world, std::move(priced), chosen));
     if (question_.looks_at_fewer) SKARV_TRY(take_fewer(world, chosen));
     add_idle(world, *best, chosen);
     if (question_.looks_at_single_chips) add_best_single(world, chosen);
@@ -55,7 +56,7 @@ class Chooser {
  private:
   // The best plan that fits, as the search has it; the runners-up are starts_. Nothing: none fits.
   Result<std::optional<Finalist>> find(World& world) {
-    const int64_t count = num_devices(world);
+    const int64_t count = world.num_devices();
     const int64_t few = question_.looks_at_fewer ? static_cast<int64_t>(kFewDevices) : kHandful;
     for (int round = 0; round < kTightenings; ++round) {
       found_ = search_sites(world, question_.global_batch, question_.min_islands);
@@ -81,32 +82,26 @@ class Chooser {
   }
 
   // Refines the chosen plan and the runners-up, and chooses the best.
-  Status refine_starts(const World& world, Chosen& chosen) {
+  Status refine_starts(const World& world, PricedPlan first, Chosen& chosen) {
     if (chosen.step_ns > question_.worth_ns || world.is_over_budget()) return {};
-    const int64_t count = num_devices(world);
+    const int64_t count = world.num_devices();
     const int64_t actions = count <= kMedium ? kActionsOfFew : kActionsOfMany;
-    std::vector<Plan> starts = {chosen.plan};
+    std::vector<PricedPlan> starts = {std::move(first)};
     if (count <= static_cast<int64_t>(kFewDevices)) {
       starts.insert(starts.end(), starts_.begin(), starts_.end());
     }
-    for (Plan& plan : starts) {
+    for (PricedPlan& start : starts) {
       if (world.is_over_budget()) break;
-      if (&plan != &starts.front() && is_late()) break;
-      SKARV_ASSIGN(const int64_t ns, refine(question_.pricer, question_.limits, actions, plan));
+      if (&start != &starts.front() && is_late()) break;
+      SKARV_ASSIGN(const int64_t ns, refine(question_.pricer, question_.limits, actions, start));
       if (ns >= chosen.step_ns) continue;
       chosen.step_ns = ns;
-      chosen.plan = std::move(plan);
+      chosen.plan = std::move(start.plan);
     }
     return {};
   }
 
   bool is_late() const { return question_.pricer.book().num_actions >= kMostActions; }
-
-  static int64_t num_devices(const World& world) {
-    int64_t count = 0;
-    for (const Pool& pool : world.pools()) count += pool.num_devices();
-    return count;
-  }
 
   Result<World> make_world() const {
     const StepWorld& step = question_.pricer.world();
@@ -119,21 +114,23 @@ class Chooser {
   Result<std::optional<Finalist>> best_of(const World& world) {
     std::vector<Finalist> finalists;
     Status failed;
-    Finals finals(world, question_.pricer);
+    const bool is_few = world.num_devices() <= static_cast<int64_t>(kFewDevices);
+    const size_t num_refined = world.num_devices() <= kHandful ? kNumRefinedOfHandful : kNumRefined;
+    Finals finals(world, question_.pricer, std::max(num_refined, kNumAlternatives + 1));
     others_.clear();
     starts_.clear();
-    const bool is_few = num_devices(world) <= static_cast<int64_t>(kFewDevices);
     for (size_t i = 0; i < found_.size() && (is_few || i < kNumFinalists); ++i) {
-      Result<Finalist> judged = finals.judge(found_[i]);
+      Result<std::optional<Finalist>> judged = finals.judge(found_[i]);
       if (!judged.ok()) {
         if (!is_unfit(judged.status())) return judged.status();
         failed = judged.status();
         continue;
       }
-      for (const Finalist::Other& other : judged->others) {
+      if (!*judged) continue;
+      for (const Finalist::Other& other : (*judged)->others) {
         others_.emplace_back(other.step_ns, other.text);
       }
-      finalists.push_back(std::move(*judged));
+      finalists.push_back(std::move(**judged));
     }
     if (finalists.empty()) {
       if (!failed.ok()) return failed;
@@ -142,10 +139,7 @@ class Chooser {
     std::ranges::stable_sort(finalists, {}, [](const Finalist& one) {
       return std::pair(one.overflow_bytes, one.step_ns);
     });
-    if (is_few) {
-      const bool is_handful = num_devices(world) <= kHandful;
-      keep_starts(finals, finalists, is_handful ? kNumRefinedOfHandful : kNumRefined);
-    }
+    if (is_few) keep_starts(finals, finalists, num_refined);
     Finalist best = std::move(finalists.front());
     if (best.overflow_bytes == 0) {
       finals.share_anew(question_.global_batch, best);
@@ -182,7 +176,7 @@ class Chooser {
   // looked at without a further device. Whether a cluster is looked at depends on it and on the one
   // with a device more alone: so this cluster sees all that they would see.
   Status take_fewer(const World& world, Chosen& best) const {
-    const int64_t count = num_devices(world);
+    const int64_t count = world.num_devices();
     if (count > static_cast<int64_t>(kFewDevices) || count < 2) return {};
     const StepWorld& step = question_.pricer.world();
     std::multimap<int64_t, FewerDevices> open;  // by the refined step of the cluster with one more
@@ -333,16 +327,29 @@ class Chooser {
     for (const Pool& pool : world.pools()) chips.insert(pool.chip.name);
     if (chips.size() < 2) return;
     const int64_t most =
-        num_devices(world) <= static_cast<int64_t>(kFewDevices) ? kActionsOfFew : 0;
+        world.num_devices() <= static_cast<int64_t>(kFewDevices) ? kActionsOfFew : 0;
+    struct Alone {
+      std::string chip;
+      World world;
+      WholeShape shape;
+    };
+    std::vector<Alone> all;
     for (const std::string& chip : chips) {
-      const World alone = world.restricted_to(chip);
-      const std::vector<WholeShape> found = search_sites(alone, question_.global_batch, 1);
+      World alone = world.restricted_to(chip);
+      std::vector<WholeShape> found = search_sites(alone, question_.global_batch, 1);
       if (found.empty()) continue;
-      const Result<Finalist> judged = Finals(alone, question_.pricer, most).judge(found.front());
-      if (!judged.ok() || judged->overflow_bytes > 0) continue;
-      if (chosen.best_single_ns > 0 && judged->step_ns >= chosen.best_single_ns) continue;
-      chosen.best_single_ns = judged->step_ns;
-      chosen.best_single_chip = chip;
+      all.push_back({chip, std::move(alone), std::move(found.front())});
+    }
+    std::ranges::stable_sort(all, {}, [](const Alone& alone) { return alone.shape.step_ns(); });
+    for (const Alone& alone : all) {
+      Finals finals(alone.world, question_.pricer, 1, most);
+      const bool is_first = chosen.best_single_ns == 0;
+      const Result<std::optional<Finalist>> judged =
+          finals.judge(alone.shape, is_first ? Ranking::kNever : chosen.best_single_ns);
+      if (!judged.ok() || !*judged || (*judged)->overflow_bytes > 0) continue;
+      if (!is_first && (*judged)->step_ns >= chosen.best_single_ns) continue;
+      chosen.best_single_ns = (*judged)->step_ns;
+      chosen.best_single_chip = alone.chip;
     }
   }
 
@@ -361,8 +368,9 @@ class Chooser {
         }
       }
     }
-    SKARV_ASSIGN(const Finalist nearest, Finals(world, question_.pricer).judge(whole));
-    for (const Assembled& assembled : nearest.islands) {
+    SKARV_ASSIGN(const std::optional<Finalist> nearest,
+                 Finals(world, question_.pricer).judge(whole));
+    for (const Assembled& assembled : nearest->islands) {
       SKARV_ASSIGN(const IslandStep step,
                    question_.pricer.play(assembled.island, assembled.owner_share));
       const int rank = step.fullest_overflow();
@@ -392,7 +400,7 @@ class Chooser {
   const Question& question_;
   std::vector<WholeShape> found_;
   std::vector<std::pair<int64_t, std::string>> others_;
-  std::vector<Plan> starts_;  // runners-up
+  std::vector<PricedPlan> starts_;  // runners-up
 };
 
 }  // namespace

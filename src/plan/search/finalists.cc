@@ -15,8 +15,20 @@ namespace {
 
 constexpr int kSharings = 2;  // of the samples, by simulated times
 
-// Actions of a step that is also tried with two stages a device: some 30 ms more.
-constexpr int64_t kMostInterleaved = 20'000;
+// Actions of a step, by kinds of pipelines, that is also tried with two stages a device and with
+// both sharings of the optimizer: some 30 ms each.
+constexpr int64_t kMostTwice = 20'000;
+
+// The part of a step that sharing the optimizer by speed has to save at least to be tried there.
+constexpr int64_t kWorthSharing = 1000;
+
+bool is_long(const IslandShape& shape) {
+  int64_t num_actions = 0;
+  for (const PipelineGroup& group : shape.groups) {
+    num_actions += 7 * group.pipeline.num_stages() * group.num_microbatches();
+  }
+  return num_actions > kMostTwice;
+}
 
 // Shapes of an island that are simulated at least, whatever has been played already: of the whole
 // that closed forms like best, and of others.
@@ -29,8 +41,24 @@ size_t num_judged(int64_t num_devices) {
 
 }  // namespace
 
-Finals::Finals(const World& world, const Pricer& pricer, int64_t most_actions)
-    : world_(world), pricer_(pricer), last_action_(pricer.book().num_actions + most_actions) {}
+void Ranking::add(const std::string& text, int64_t ns) {
+  int64_t& best = best_.emplace(text, ns).first->second;
+  best = std::min(best, ns);
+}
+
+int64_t Ranking::bar(size_t count) const {
+  if (best_.size() < count) return kNever;
+  std::vector<int64_t> steps;
+  for (const auto& [text, ns] : best_) steps.push_back(ns);
+  std::ranges::nth_element(steps, steps.begin() + static_cast<std::ptrdiff_t>(count - 1));
+  return steps[count - 1];
+}
+
+Finals::Finals(const World& world, const Pricer& pricer, size_t num_kept, int64_t most_actions)
+    : world_(world),
+      pricer_(pricer),
+      num_kept_(num_kept),
+      last_action_(pricer.book().num_actions + most_actions) {}
 
 std::string island_name(const World& world, const IslandChoice& choice) {
   std::vector<std::string> names;
@@ -87,57 +115,87 @@ std::vector<int64_t> Finals::key_of(const IslandShape& shape) const {
   return key;
 }
 
-Result<Finals::Verdict> Finals::play(const Assembled& assembled, bool is_even) const {
+const std::map<std::string, double>& shares_of(const Assembled& assembled, bool is_even) {
   static const std::map<std::string, double> kEven;
-  SKARV_ASSIGN(const IslandStep step,
-               pricer_.play(assembled.island, is_even ? kEven : assembled.owner_share));
-  Verdict verdict{step.trace.step_ns, 0, "", is_even, true};
-  verdict.num_actions = step.trace.num_actions;
-  if (const int rank = step.fullest_overflow(); rank >= 0) {
-    verdict.overflow_bytes = step.memory[rank].total() - step.memory[rank].limit;
-    verdict.fullest = step.schedule.devices[rank];
+  return is_even ? kEven : assembled.owner_share;
+}
+
+Result<Finals::Verdict> Finals::play(const Assembled& assembled, bool is_even,
+                                     int64_t bar_ns) const {
+  const std::map<std::string, double>& shares = shares_of(assembled, is_even);
+  Verdict verdict;
+  verdict.is_even = is_even;
+  if (bar_ns < Ranking::kNever) {
+    SKARV_ASSIGN(const std::optional<int64_t> ns,
+                 pricer_.faster_than(bar_ns, assembled.island, shares));
+    verdict.is_possible = ns.has_value();
+    (ns ? verdict.step_ns : verdict.given_up_ns) = ns ? *ns : bar_ns;
+    return verdict;
+  }
+  const Result<IslandStep> step = pricer_.play(assembled.island, shares);
+  if (!step.ok()) {
+    if (!is_unfit(step.status())) return step.status();
+    verdict.failed = step.status();
+    return verdict;
+  }
+  verdict.is_possible = true;
+  verdict.step_ns = step->trace.step_ns;
+  if (const int rank = step->fullest_overflow(); rank >= 0) {
+    verdict.overflow_bytes = step->memory[rank].total() - step->memory[rank].limit;
+    verdict.fullest = step->schedule.devices[rank];
   }
   return verdict;
 }
 
-// With even optimizer shares, and with shares by speed if the chips differ: the better.
-Result<Finals::Verdict> Finals::verdict(const IslandShape& shape, const std::string& name) {
+Result<std::vector<bool>> Finals::sharings(const Assembled& assembled, bool is_long) const {
+  if (assembled.owner_share.empty()) return std::vector<bool>{true};
+  if (!is_long) return std::vector<bool>{true, false};
+  // The bound sees how long the optimizer takes, not what its memory costs.
+  SKARV_ASSIGN(const int64_t even, pricer_.least(assembled.island, shares_of(assembled, true)));
+  SKARV_ASSIGN(const int64_t uneven, pricer_.least(assembled.island, shares_of(assembled, false)));
+  if (uneven < even - even / kWorthSharing) return std::vector<bool>{true, false};
+  return std::vector<bool>{true};
+}
+
+Result<Finals::Verdict> Finals::verdict(const IslandShape& shape, const std::string& name,
+                                        int64_t bar_ns) {
   const auto [entry, is_new] = verdicts_.emplace(key_of(shape), Verdict{});
   Verdict& best = entry->second;
-  if (!is_new) return best;
+  if (!is_new && (best.given_up_ns == 0 || bar_ns <= best.given_up_ns)) return best;
+  best = {};
   const std::optional<Assembled> assembled = assemble(world_, shape, name);
   if (!assembled) return best;
-  for (bool is_even : {true, false}) {
-    if (!is_even && assembled->owner_share.empty()) break;
-    const Result<Verdict> one = play(*assembled, is_even);
-    if (!one.ok()) {
-      if (!is_unfit(one.status())) return one.status();
-      best.failed = one.status();
-      continue;
-    }
-    if (best.is_possible && std::pair(best.overflow_bytes, best.step_ns) <=
-                                std::pair(one->overflow_bytes, one->step_ns)) {
-      continue;
-    }
-    best = *one;
+  Result<std::vector<bool>> sharings = this->sharings(*assembled, is_long(shape));
+  if (!sharings.ok()) {
+    if (!is_unfit(sharings.status())) return sharings.status();
+    best.failed = sharings.status();
+    return best;
   }
-  if (best.is_possible) SKARV_TRY(try_interleaved(*assembled, best));
+  for (bool is_even : *sharings) {
+    SKARV_ASSIGN(const Verdict one, play(*assembled, is_even, best.fits() ? best.step_ns : bar_ns));
+    const bool is_better =
+        one.is_possible && (!best.is_possible || std::pair(one.overflow_bytes, one.step_ns) <
+                                                     std::pair(best.overflow_bytes, best.step_ns));
+    if (is_better || !best.is_possible) best = one;
+  }
+  if (!is_long(shape) && (best.is_possible || best.given_up_ns > 0)) {
+    SKARV_TRY(try_interleaved(*assembled, best.fits() ? best.step_ns : bar_ns, best));
+  }
   return best;
 }
 
-Status Finals::try_interleaved(const Assembled& assembled, Verdict& best) const {
-  if (best.num_actions > kMostInterleaved) return {};
+Status Finals::try_interleaved(const Assembled& assembled, int64_t bar_ns, Verdict& best) const {
   std::optional<Island> island = interleave(assembled.island);
   if (!island) return {};
   Assembled changed = assembled;
   changed.island = std::move(*island);
-  const Result<Verdict> one = play(changed, best.is_even);
-  if (!one.ok()) return is_unfit(one.status()) ? Status() : one.status();
-  if (std::pair(best.overflow_bytes, best.step_ns) <=
-      std::pair(one->overflow_bytes, one->step_ns)) {
+  SKARV_ASSIGN(Verdict one, play(changed, best.is_even, bar_ns));
+  if (!one.is_possible) return {};
+  if (best.is_possible &&
+      std::pair(best.overflow_bytes, best.step_ns) <= std::pair(one.overflow_bytes, one.step_ns)) {
     return {};
   }
-  best = *one;
+  best = std::move(one);
   best.is_interleaved = true;
   return {};
 }
@@ -150,7 +208,7 @@ Assembled Finals::dressed(const IslandShape& shape, const std::string& name,
   return assembled;
 }
 
-Result<Finalist> Finals::judge(const WholeShape& whole) {
+Result<std::optional<Finalist>> Finals::judge(const WholeShape& whole, int64_t bound_ns) {
   Finalist finalist;
   finalist.shape.left_out = whole.left_out;
   const size_t least = verdicts_.empty() ? kLeastOfFirst : kLeastOfOthers;
@@ -162,20 +220,34 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
     Verdict best;
     const IslandShape* chosen = nullptr;
     fitting.emplace_back();
+    Ranking ranking;
     size_t num_possible = 0;
+    bool is_beaten = false;
     Status failed;
     for (const IslandShape& shape : choice.shapes) {
       const bool is_late = pricer_.book().num_actions >= last_action_;
       if (num_possible >= (is_late ? least : num_judged(num_devices)) && best.overflow_bytes == 0) {
         break;
       }
-      SKARV_ASSIGN(const Verdict one, verdict(shape, name));
+      const bool is_costly = is_late || is_long(shape);
+      const size_t num_kept =
+          is_costly && world_.num_devices() > int64_t{kFewDevices} ? 1 : num_kept_;
+      const int64_t bar = std::min({bound_ns, ranking_.bar(num_kept), ranking.bar(num_kept)});
+      SKARV_ASSIGN(const Verdict one, verdict(shape, name, bar));
+      if (one.given_up_ns > 0) {
+        ++num_possible;
+        is_beaten = true;
+        continue;
+      }
       if (!one.is_possible) {
         failed = one.failed;
         continue;
       }
       ++num_possible;
-      if (one.overflow_bytes == 0) fitting.back().emplace_back(one.step_ns, &shape);
+      if (one.overflow_bytes == 0) {
+        fitting.back().emplace_back(one.step_ns, &shape);
+        ranking.add(describe(world_, shape), one.step_ns);
+      }
       // At equal times the one with fewer stages.
       if (chosen != nullptr &&
           std::tuple(best.overflow_bytes, best.step_ns, chosen->num_stages()) <=
@@ -186,6 +258,7 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
       chosen = &shape;
     }
     if (chosen == nullptr) {
+      if (is_beaten) return std::optional<Finalist>();
       if (!failed.ok()) return failed.wrap(cat("island ", name));
       return Status(Code::kResourceExhausted, Scope::kConfig,
                     cat("the hosts of ", name, " are too broken up for any shape that fits"));
@@ -206,27 +279,34 @@ Result<Finalist> Finals::judge(const WholeShape& whole) {
       const std::string name = island_name(world_, whole.islands[i]);
       finalist.others.push_back(
           {std::max(finalist.step_ns, ns),
-           (whole.islands.size() == 1 ? "" : name + ": ") + describe(world_, *shape), i, *shape});
+           (whole.islands.size() == 1 ? "" : name + ": ") + describe(world_, *shape), i, *shape,
+           ns});
+      const Finalist::Other& other = finalist.others.back();
+      if (finalist.overflow_bytes == 0) ranking_.add(other.text, other.step_ns);
     }
   }
-  return finalist;
+  return std::optional<Finalist>(std::move(finalist));
 }
 
-Plan Finals::plan_of(const Finalist& finalist, const Finalist::Other& other) {
+PricedPlan Finals::plan_of(const Finalist& finalist, const Finalist::Other& other) {
   Finalist changed = finalist;
   const std::string& name = changed.islands[other.island].island.name;
   const Verdict known = verdicts_.at(key_of(other.shape));
   changed.islands[other.island] = dressed(other.shape, name, known);
-  return skarv::plan_of(changed);
+  PricedPlan result = skarv::plan_of(changed);
+  result.island_ns[other.island] = other.island_ns;
+  return result;
 }
 
-Plan plan_of(const Finalist& finalist) {
-  Plan plan;
-  for (const Assembled& assembled : finalist.islands) {
-    plan.islands.push_back(assembled.island);
-    plan.owner_share.insert(assembled.owner_share.begin(), assembled.owner_share.end());
+PricedPlan plan_of(const Finalist& finalist) {
+  PricedPlan result;
+  for (size_t i = 0; i < finalist.islands.size(); ++i) {
+    const Assembled& assembled = finalist.islands[i];
+    result.plan.islands.push_back(assembled.island);
+    result.plan.owner_share.insert(assembled.owner_share.begin(), assembled.owner_share.end());
+    result.island_ns.push_back(finalist.shape.islands[i].step_ns());
   }
-  return plan;
+  return result;
 }
 
 Status Finals::calibrate(const Assembled& assembled, IslandShape& shape) const {
@@ -263,6 +343,15 @@ Status Finals::calibrate(const Assembled& assembled, IslandShape& shape) const {
   return {};
 }
 
+std::optional<Finalist> Finals::instead_of(const Finalist& finalist, const WholeShape& whole) {
+  Result<std::optional<Finalist>> judged = judge(whole, finalist.step_ns);
+  if (!judged.ok() || !*judged) return std::nullopt;
+  Finalist& other = **judged;
+  if (other.overflow_bytes > 0 || other.step_ns > finalist.step_ns) return std::nullopt;
+  other.others = finalist.others;
+  return std::move(*judged);
+}
+
 void Finals::share_anew(int64_t global_batch, Finalist& finalist) {
   for (int round = 0; round < kSharings; ++round) {
     WholeShape whole = finalist.shape;
@@ -275,18 +364,14 @@ void Finals::share_anew(int64_t global_batch, Finalist& finalist) {
       whole.islands[i].samples = samples[i];
       if (!price_shape(world_, whole.islands[i].shapes.front(), samples[i])) return;
     }
-    Result<Finalist> judged = judge(whole);
-    if (!judged.ok() || judged->overflow_bytes > 0 || judged->step_ns >= finalist.step_ns) return;
-    judged->others = std::move(finalist.others);
+    std::optional<Finalist> judged = instead_of(finalist, whole);
+    if (!judged || judged->step_ns == finalist.step_ns) return;
     finalist = std::move(*judged);
   }
 }
 
 void Finals::move_layers(Finalist& finalist) {
-  int64_t num_devices = 0;
-  for (const IslandChoice& choice : finalist.shape.islands) {
-    for (int site : choice.sites) num_devices += world_.sites()[site].num_devices;
-  }
+  const int64_t num_devices = world_.num_devices();
   int trials = num_devices <= 64 ? 80 : num_devices <= 512 ? 40 : 0;
   for (bool is_better = true; is_better && trials > 0;) {
     is_better = false;
@@ -310,11 +395,8 @@ void Finals::move_layers(Finalist& finalist) {
             continue;
           }
           if (!settle_memory(world_, shape.num_pipelines(), shape.groups[g])) continue;
-          Result<Finalist> judged = judge(whole);
-          if (!judged.ok() || judged->overflow_bytes > 0) continue;
-          const int64_t mine = judged->shape.islands[slowest].step_ns();
-          if (mine >= before.step_ns || judged->step_ns > finalist.step_ns) continue;
-          judged->others = std::move(finalist.others);
+          std::optional<Finalist> judged = instead_of(finalist, whole);
+          if (!judged || judged->shape.islands[slowest].step_ns() >= before.step_ns) continue;
           finalist = std::move(*judged);
           is_better = true;
         }

@@ -1,7 +1,9 @@
 // The last word: shapes become plans, and the simulator says which is fastest and what fits.
 #pragma once
 
+#include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,22 +26,45 @@ struct Finalist {
     std::string text;  // how that island would be described
     size_t island = 0;
     IslandShape shape;
+    int64_t island_ns = 0;
   };
   std::vector<Other> others;
 };
 
+// A whole plan and what its islands take.
+struct PricedPlan {
+  Plan plan;
+  std::vector<int64_t> island_ns;
+};
+
+// The fastest of several descriptions.
+class Ranking {
+ public:
+  void add(const std::string& text, int64_t ns);
+  // What one has to be faster than to be among the first `count`; kNever while there are fewer.
+  int64_t bar(size_t count) const;
+
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max() / 4;
+
+ private:
+  std::map<std::string, int64_t> best_;
+};
+
 class Finals {
  public:
-  // Both outlive it.
-  // After `most_actions` (PriceBook) one or two shapes of each island are simulated.
-  Finals(const World& world, const Pricer& pricer, int64_t most_actions = 1'000'000);
+  // Both outlive it. `num_kept`: plans of different description that are asked for; what is slower
+  // than so many is not played to its end. After `most_actions` (PriceBook) one or two shapes of
+  // each island are looked at, and of a large cluster only the best is kept.
+  Finals(const World& world, const Pricer& pricer, size_t num_kept = 1,
+         int64_t most_actions = 1'000'000);
 
   // For each island of the shape its best by the simulator, of the first few: fewer of large
-  // islands, which take longer. Error: no shape can be built or played (is_unfit), or something is
-  // broken.
-  Result<Finalist> judge(const WholeShape& whole);
+  // islands, which take longer. Nothing: it is not faster than `bound_ns`, or not among those kept.
+  // Error: no shape can be built or played (is_unfit), or something is broken.
+  Result<std::optional<Finalist>> judge(const WholeShape& whole,
+                                        int64_t bound_ns = Ranking::kNever);
   // As that finalist and its other shape say.
-  Plan plan_of(const Finalist& finalist, const Finalist::Other& other);
+  PricedPlan plan_of(const Finalist& finalist, const Finalist::Other& other);
 
   // The same shapes with samples shared out anew by the times that the simulator finds for their
   // pipelines, as long as that makes the step shorter.
@@ -52,19 +77,27 @@ class Finals {
   struct Verdict {
     int64_t step_ns = 0, overflow_bytes = 0;
     std::string fullest;
-    bool is_even = false;  // optimizer shares
+    bool is_even = true;  // optimizer shares
     bool is_possible = false;
     bool is_interleaved = false;  // interleave.h
-    int64_t num_actions = 0;      // played
-    Status failed;                // why it is not possible
+    // Not 0: all that is known is that it does not fit or is not faster than this.
+    int64_t given_up_ns = 0;
+    Status failed;  // why it is not possible
+
+    bool fits() const { return is_possible && overflow_bytes == 0; }
   };
+  // What is no faster than `bar_ns` need not be played; kNever: what does not fit is priced too.
   // Error: something is broken; a shape that cannot be played is only not possible.
-  Result<Verdict> verdict(const IslandShape& shape, const std::string& name);
-  Result<Verdict> play(const Assembled& assembled, bool is_even) const;
-  // Takes two stages a device where that is faster and fits; steps too long to play twice stay.
-  Status try_interleaved(const Assembled& assembled, Verdict& best) const;
+  Result<Verdict> verdict(const IslandShape& shape, const std::string& name, int64_t bar_ns);
+  Result<Verdict> play(const Assembled& assembled, bool is_even, int64_t bar_ns) const;
+  // Even optimizer shares, by speed, or both where that is worth the time.
+  Result<std::vector<bool>> sharings(const Assembled& assembled, bool is_long) const;
+  // Takes two stages a device where that is faster and fits.
+  Status try_interleaved(const Assembled& assembled, int64_t bar_ns, Verdict& best) const;
   // Devices with names, as the verdict found best. REQUIRES: it is possible.
   Assembled dressed(const IslandShape& shape, const std::string& name, const Verdict& verdict);
+  // The shape if it fits and is not slower.
+  std::optional<Finalist> instead_of(const Finalist& finalist, const WholeShape& whole);
   // Sets the slowness of the shape's groups from a simulation of it.
   Status calibrate(const Assembled& assembled, IslandShape& shape) const;
   // The same for islands that differ in nothing but names.
@@ -72,11 +105,13 @@ class Finals {
 
   const World& world_;
   const Pricer& pricer_;
+  const size_t num_kept_;
   const int64_t last_action_;
+  Ranking ranking_;  // of whole plans
   std::map<std::vector<int64_t>, Verdict> verdicts_;
 };
 
-Plan plan_of(const Finalist& finalist);
+PricedPlan plan_of(const Finalist& finalist);
 
 // Island names: the site's, or the sites' joined by a plus.
 std::string island_name(const World& world, const IslandChoice& choice);

@@ -3,16 +3,26 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "plan/schedule/zero_bubble.h"
 
 namespace skarv {
 namespace {
 
 // A better order of the same work takes less than this off a step (docs/schedules.md).
-constexpr int64_t kMostGained = 25;  // one part in so many
+constexpr int64_t kMostGained = 25;   // one part in so many
+constexpr int64_t kQuickOrders = 13;  // tried without effort (schedule/zero_bubble.cc)
 
 bool is_split(const Island& island) {
   return std::ranges::any_of(island.pipelines, [](const Pipeline& pipeline) {
     return pipeline.schedule == "zero-bubble";
+  });
+}
+
+// No order is better for more effort then.
+bool is_long(const Island& island) {
+  return std::ranges::any_of(island.pipelines, [](const Pipeline& pipeline) {
+    return 3 * kQuickOrders * std::ssize(pipeline.stages) * pipeline.num_microbatches() >
+           kRunEffort;
   });
 }
 
@@ -53,12 +63,19 @@ Result<IslandStep> Pricer::play(const Island& island,
   return simulate_island(island, owner_share, loads(island, owner_share), world_, settings);
 }
 
+Result<int64_t> Pricer::least(const Island& island,
+                              const std::map<std::string, double>& owner_share) const {
+  book_.num_actions += cost_of(island, false);
+  return least_step(island, owner_share, loads(island, owner_share), world_);
+}
+
 Result<std::optional<int64_t>> Pricer::faster_than(
     int64_t ns, const Island& island, const std::map<std::string, double>& owner_share) const {
   const std::vector<GroupLoad> owned = loads(island, owner_share);
   std::optional<int64_t> nothing;
   if (!check_keepers(keeper_memory(island.devices(), owned), world_.hosts).ok()) return nothing;
   for (int64_t effort : {int64_t{0}, kRunEffort}) {
+    if (effort == 0 && is_long(island)) continue;
     const bool is_last = effort > 0 || !is_split(island);
     const Result<IslandTrial> trial =
         try_island(island, owner_share, owned, world_, is_last ? ns : ns + ns / kMostGained,

@@ -38,6 +38,10 @@ class Pricer {
   Result<IslandStep> play(const Island& island,
                           const std::map<std::string, double>& owner_share) const;
 
+  // What its step takes at the least. Errors as simulate_island's.
+  Result<int64_t> least(const Island& island,
+                        const std::map<std::string, double>& owner_share) const;
+
   // Nothing where the island does not fit, in devices or hosts, cannot run or is not faster. For
   // thousands of neighbours: most are dismissed by what they take at the least, and no good
   // schedule is made for one that is far from it by a quick one. REQUIRES: its hosts' keepers are

@@ -12,19 +12,17 @@ namespace {
 
 class Refiner {
  public:
-  Refiner(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions, Plan& plan)
+  Refiner(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions, PricedPlan& plan)
       : pricer_(pricer),
         limits_(limits),
         last_action_(pricer.book().num_actions + most_actions),
-        plan_(plan) {}
+        plan_(plan.plan),
+        ns_(plan.island_ns) {}
 
   Result<int64_t> run() {
-    for (const Island& island : plan_.islands) {
-      SKARV_ASSIGN(const IslandStep step, pricer_.play(island, plan_.owner_share));
-      ns_.push_back(step.trace.step_ns);
-    }
     for (bool is_better = true; is_better && has_time();) {
-      is_better = improve(std::ranges::max_element(ns_) - ns_.begin());
+      const size_t slowest = std::ranges::max_element(ns_) - ns_.begin();
+      is_better = improve(slowest) || move_two_borders(slowest) || swap_devices(slowest);
     }
     SKARV_TRY(broken_);
     return std::ranges::max(ns_);
@@ -60,6 +58,7 @@ class Refiner {
       for (const Stage& stage : pipeline.stages) {
         text += stage.recompute == Recompute::kFull ? " r" : " -";
         add(stage.last);
+        text += stage.devices.front();
       }
     }
     return text;
@@ -200,14 +199,92 @@ class Refiner {
       for (int by : {1, -1}) {
         if (s + 1 == num_stages) break;
         is_better |= attempt_pipelines(island, p, [&](Pipeline& pipeline) {
-          Stage &left = pipeline.stages[s], &right = pipeline.stages[s + 1];
-          left.last += by;
-          right.first += by;
-          return left.last > left.first && right.last > right.first;
+          return move_borders(pipeline, {{s, by}});
         });
       }
     }
     return is_better;
+  }
+
+  // Each behind its stage; whether all stages still have layers.
+  static bool move_borders(Pipeline& pipeline,
+                           std::initializer_list<std::pair<size_t, int>> borders) {
+    for (const auto& [stage, by] : borders) {
+      pipeline.stages[stage].last += by;
+      pipeline.stages[stage + 1].first += by;
+    }
+    return std::ranges::all_of(pipeline.stages,
+                               [](const Stage& stage) { return stage.first < stage.last; });
+  }
+
+  // A layer to a stage that is not next to its own, or two from one and to one.
+  bool move_two_borders(size_t island) {
+    bool is_better = false;
+    for (size_t p : kinds_of(plan_.islands[island])) {
+      const size_t num_borders = plan_.islands[island].pipelines[p].stages.size() - 1;
+      for (size_t first = 0; first < num_borders; ++first) {
+        for (size_t second = first + 1; second < num_borders; ++second) {
+          for (int by : {1, -1}) {
+            for (int with : {by, -by}) {
+              is_better |= attempt_pipelines(island, p, [&](Pipeline& pipeline) {
+                return move_borders(pipeline, {{first, by}, {second, with}});
+              });
+            }
+          }
+        }
+      }
+    }
+    return is_better;
+  }
+
+  // Between stages of one pipeline, or of two that differ.
+  bool swap_devices(size_t island) {
+    bool is_better = false;
+    const auto num_stages = [&](size_t p) {
+      return plan_.islands[island].pipelines[p].stages.size();
+    };
+    for (size_t p = 0; p < plan_.islands[island].pipelines.size(); ++p) {
+      for (size_t s = 0; s < num_stages(p); ++s) {
+        for (size_t t = s + 1; t < num_stages(p); ++t) {
+          is_better |= attempt_pipelines(
+              island, p, [&](Pipeline& pipeline) { return swap(pipeline, s, pipeline, t); });
+        }
+      }
+    }
+    const std::vector<size_t> kinds = kinds_of(plan_.islands[island]);
+    for (size_t p : kinds) {
+      for (size_t q : kinds) {
+        for (size_t s = 0; p < q && s < num_stages(p); ++s) {
+          for (size_t t = 0; t < num_stages(q); ++t) {
+            is_better |= attempt(island, island, [&](Island& trial, Island&) {
+              return swap(trial.pipelines[p], s, trial.pipelines[q], t);
+            });
+          }
+        }
+      }
+    }
+    return is_better;
+  }
+
+  // Those of two stages, wherever they stand in the pipelines; false where that changes nothing.
+  bool swap(Pipeline& one, size_t s, Pipeline& other, size_t t) const {
+    const std::vector<std::string> first = one.stages[s].devices, second = other.stages[t].devices;
+    if (first.size() != second.size() || first == second) return false;
+    const DeviceInfo& a = pricer_.world().devices.at(first.front());
+    const DeviceInfo& b = pricer_.world().devices.at(second.front());
+    if (a.chip.name == b.chip.name && a.pace == b.pace && a.memory_bytes == b.memory_bytes &&
+        host_name(a) == host_name(b)) {
+      return false;
+    }
+    const auto exchange = [&](Pipeline& pipeline) {
+      for (Stage& stage : pipeline.stages) {
+        const bool is_first = stage.devices == first;
+        if (is_first || stage.devices == second) stage.devices = is_first ? second : first;
+      }
+    };
+    exchange(one);
+    if (&one != &other) exchange(other);
+    return true;
   }
 
   bool move_samples(size_t island, size_t from) {
@@ -238,7 +315,7 @@ class Refiner {
   const PlannerLimits& limits_;
   const int64_t last_action_;
   Plan& plan_;
-  std::vector<int64_t> ns_;                         // by island
+  std::vector<int64_t>& ns_;                        // by island
   std::unordered_map<std::string, int64_t> tried_;  // and what each of them is not faster than
   Status broken_;
 };
@@ -246,7 +323,7 @@ class Refiner {
 }  // namespace
 
 Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
-                       Plan& plan) {
+                       PricedPlan& plan) {
   return Refiner(pricer, limits, most_actions, plan).run();
 }
 

@@ -3,16 +3,16 @@
 // a sample more in one replica, another schedule in one pipeline.
 #pragma once
 
+#include "plan/search/finalists.h"
 #include "plan/search/limits.h"
-#include "plan/search/pricer.h"
 
 namespace skarv {
 
 // Samples between pipelines, layers over borders, microbatches, schedules, recomputation, two
-// stages a device; devices stay where they are. Returns the step, never longer than before; stops
-// when `most_actions` have been played. Error: something is broken. REQUIRES: the plan fits in
-// memory; an island has whole sites.
+// stages a device; then two borders at once, and devices swapped. Returns the step, never longer
+// than before; stops when `most_actions` have been played. Error: something is broken. REQUIRES:
+// the plan fits in memory; an island has whole sites.
 Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
-                       Plan& plan);
+                       PricedPlan& plan);
 
 }  // namespace skarv

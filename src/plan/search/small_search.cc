@@ -59,6 +59,7 @@ class SmallSearch {
     std::vector<int64_t> ns;  // by samples - 1; rising
     std::vector<int> option;  // by samples - 1: into options
     std::vector<PipelineGroup> options;
+    std::vector<std::pair<int64_t, int64_t>> figures;  // fill and period, by option
   };
   struct Chain {
     std::vector<StageShape> stages;
@@ -178,7 +179,7 @@ class SmallSearch {
     std::optional<Timing>& timing = chain.timing[num_sharers];
     if (timing) return *timing;
     timing.emplace();
-    list_options(chain, num_sharers, timing->options);
+    list_options(chain, num_sharers, *timing);
     std::vector<PipelineClock> clocks;
     for (const PipelineGroup& group : timing->options) clocks.emplace_back(world_, group);
     for (int64_t samples = 1; samples <= question_.samples && !clocks.empty(); ++samples) {
@@ -206,7 +207,7 @@ class SmallSearch {
   }
 
   // Those that no other beats in both fill and period.
-  void list_options(const Chain& chain, int num_sharers, std::vector<PipelineGroup>& options) {
+  void list_options(const Chain& chain, int num_sharers, Timing& timing) {
     std::vector<int> holders;
     for (const StageShape& stage : chain.stages) {
       holders.push_back(stage.tensor_parallel * num_sharers);
@@ -222,10 +223,10 @@ class SmallSearch {
         const auto even = cut_evenly(world_, group.pipeline, num_microbatches, holders);
         if (!even) continue;
         group.pipeline = *even;
-        add_option(group, options);
+        add_option(group, timing);
         if (chain.stages.size() == 1) continue;
         if (is_exact_ && num_cuts(chain.stages.size()) <= kMostCuts) {
-          add_all_cuts(group, 0, num_sharers, options);
+          add_all_cuts(group, 0, num_sharers, timing);
           continue;
         }
         int64_t slowest = 0;
@@ -237,7 +238,7 @@ class SmallSearch {
                                         slowest * percent / 100);
           if (!cut) continue;
           group.pipeline = *cut;
-          add_option(group, options);
+          add_option(group, timing);
         }
       }
     }
@@ -254,8 +255,7 @@ class SmallSearch {
   }
 
   // Every place for the borders from stage `at` on.
-  void add_all_cuts(PipelineGroup group, int at, int num_sharers,
-                    std::vector<PipelineGroup>& options) const {
+  void add_all_cuts(PipelineGroup group, int at, int num_sharers, Timing& timing) const {
     std::vector<StageShape>& stages = group.pipeline.stages;
     const int num_stages = group.pipeline.num_stages();
     stages[at].first = at == 0 ? 0 : stages[at - 1].last;
@@ -264,27 +264,28 @@ class SmallSearch {
       group.samples = question_.samples;
       if (!settle_memory(world_, num_sharers, group)) return;
       group.samples = 0;
-      add_option(group, options);
+      add_option(group, timing);
       return;
     }
     for (int last = stages[at].first + 1; last + num_stages - at - 1 <= world_.num_layers();
          ++last) {
       stages[at].last = last;
-      add_all_cuts(group, at + 1, num_sharers, options);
+      add_all_cuts(group, at + 1, num_sharers, timing);
     }
   }
 
-  void add_option(const PipelineGroup& group, std::vector<PipelineGroup>& options) const {
+  void add_option(const PipelineGroup& group, Timing& timing) const {
     const PipelineClock clock(world_, group);
     if (!clock.is_possible()) return;
-    for (const PipelineGroup& other : options) {
-      if (other.pipeline == group.pipeline) return;
-      if (is_exact_) continue;
-      if (other.pipeline.microbatch != group.pipeline.microbatch) continue;
-      const PipelineClock known(world_, other);
-      if (known.fill_ns() <= clock.fill_ns() && known.period_ns() <= clock.period_ns()) return;
+    for (size_t i = 0; i < timing.options.size(); ++i) {
+      const PipelineShape& other = timing.options[i].pipeline;
+      if (other == group.pipeline) return;
+      if (is_exact_ || other.microbatch != group.pipeline.microbatch) continue;
+      const auto [fill_ns, period_ns] = timing.figures[i];
+      if (fill_ns <= clock.fill_ns() && period_ns <= clock.period_ns()) return;
     }
-    options.push_back(group);
+    timing.options.push_back(group);
+    timing.figures.emplace_back(clock.fill_ns(), clock.period_ns());
   }
 
   const World& world_;

@@ -336,6 +336,12 @@ void World::lower_memory(const std::string& device, int64_t bytes) {
   }
 }
 
+int64_t World::num_devices() const {
+  int64_t count = 0;
+  for (const Pool& pool : pools_) count += pool.num_devices();
+  return count;
+}
+
 World World::restricted_to(const std::string& chip) const {
   World world = *this;
   for (Pool& pool : world.pools_) {

@@ -66,6 +66,7 @@ class World {
   const std::vector<WorldSite>& sites() const { return sites_; }
   const std::vector<Pool>& pools() const { return pools_; }
   const Pool& pool(int index) const { return pools_[index]; }
+  int64_t num_devices() const;
   // Sizes that every chip was measured at or lies between measured ones, ascending.
   const std::vector<int>& microbatches() const { return microbatches_; }
   // Ascending; 1 is not always among them.

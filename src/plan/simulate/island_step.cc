@@ -193,4 +193,13 @@ Result<IslandTrial> try_island(const Island& island,
   return trace.status();
 }
 
+Result<int64_t> least_step(const Island& island, const std::map<std::string, double>& owner_share,
+                           std::vector<GroupLoad> loads, const StepWorld& world) {
+  const StepSettings settings;
+  SKARV_ASSIGN(const Scene scene, scene_of(island, owner_share, std::move(loads), world, settings));
+  Routes routes(scene.step.fold, scene.step.fold.island.devices(), world.cluster, world.devices,
+                world.hosts, world.links);
+  return step_floor({*scene.cost, scene.ownership, world.workload, settings.start_up}, routes);
+}
+
 }  // namespace skarv

@@ -52,6 +52,9 @@ Result<IslandTrial> try_island(const Island& island,
                                const std::map<std::string, double>& owner_share,
                                std::vector<GroupLoad> loads, const StepWorld& world,
                                int64_t give_up_ns, const OrderOptions& order = {});
+// What the step takes at the least (step_floor.h), memory left aside.
+Result<int64_t> least_step(const Island& island, const std::map<std::string, double>& owner_share,
+                           std::vector<GroupLoad> loads, const StepWorld& world);
 
 // Owners hold what `loads` says: slabs of a real run.
 Result<IslandStep> simulate_island(const Island& island,
