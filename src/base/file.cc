@@ -64,7 +64,23 @@ Status sync_directory(const fs::path& path) {
   return Status();
 }
 
+namespace {
+// Through a link, into a device or a pipe: replacing /dev/null or /dev/stdout by a file would break
+// the machine for others.
+bool is_replaceable(const fs::path& path) {
+  struct stat facts;
+  return ::lstat(path.c_str(), &facts) != 0 || S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode);
+}
+
+Status write_through(const fs::path& path, std::string_view content) {
+  FileHandle file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file) return io_error("cannot write", path.string(), errno);
+  return write_all(file.get(), std::as_bytes(std::span(content)), path);
+}
+}  // namespace
+
 Status write_file_atomic(const fs::path& path, std::string_view content) {
+  if (!is_replaceable(path)) return write_through(path, content);
   const fs::path temporary = path.string() + ".tmp" + std::to_string(::getpid());
   {
     FileHandle file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));

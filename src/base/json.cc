@@ -1,15 +1,48 @@
 #include "base/json.h"
 
 #include <algorithm>
+#include <optional>
+#include <set>
+#include <vector>
 
 #include "base/file.h"
 #include "base/text.h"
 
 namespace skarv {
 
+namespace {
+
+// Sees a text while it is parsed: a member that stands twice would silently lose one of its values.
+class Members {
+ public:
+  bool see(Json::parse_event_t event, const Json& parsed) {
+    using Event = Json::parse_event_t;
+    if (event == Event::object_start) open_.emplace_back();
+    if (event == Event::object_end) open_.pop_back();
+    if (event != Event::key) return true;
+    const auto& name = parsed.get_ref<const std::string&>();
+    if (!open_.back().insert(name).second && !twice_) twice_ = name;
+    return true;
+  }
+  const std::optional<std::string>& twice() const { return twice_; }
+
+ private:
+  std::vector<std::set<std::string>> open_;  // names in each object around the place
+  std::optional<std::string> twice_;
+};
+
+}  // namespace
+
 Result<Json> parse_json(std::string_view text, const std::string& origin) {
+  Members members;
   try {
-    return Json::parse(text);
+    Json json = Json::parse(text, [&](int, Json::parse_event_t event, Json& parsed) {
+      return members.see(event, parsed);
+    });
+    if (!members.twice()) return json;
+    return config_error(cat("\"", *members.twice(), "\" stands twice in one object"))
+        .at(origin)
+        .with_hint("keep one of the two");
   } catch (const nlohmann::json::parse_error& error) {
     const auto end = text.begin() + std::min(error.byte > 0 ? error.byte - 1 : 0, text.size());
     const auto line = 1 + std::count(text.begin(), end, '\n');

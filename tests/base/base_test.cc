@@ -1,4 +1,7 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -64,6 +67,14 @@ TEST(JsonTest, ErrorNamesTheLine) {
   EXPECT_EQ(parse_json("[1e999]", "plan.json").status().code(), Code::kInvalidArgument);
 }
 
+TEST(JsonTest, AMemberStandsOnce) {
+  const auto twice =
+      parse_json(R"({"a": 1, "b": [{"c": 1}, {"c": 2}], "b2": {"a": 3, "a": 4}})", "x");
+  ASSERT_FALSE(twice.ok());
+  EXPECT_EQ(twice.status().message(), "\"a\" stands twice in one object");
+  EXPECT_TRUE(parse_json(R"({"a": 1, "b": [{"a": 1}, {"a": 2}]})", "x").ok());
+}
+
 TEST(FileTest, AtomicWriteAndMissingFile) {
   const auto folder =
       std::filesystem::temp_directory_path() / ("skarv_base_" + std::to_string(getpid()));
@@ -73,6 +84,28 @@ TEST(FileTest, AtomicWriteAndMissingFile) {
   const auto missing = read_file(folder / "y");
   EXPECT_EQ(missing.status().code(), Code::kNotFound);
   EXPECT_NE(missing.status().to_string().find("/y"), std::string::npos);
+  std::filesystem::remove_all(folder);
+}
+
+// What --out /dev/null or /dev/stdout would do to the machine.
+TEST(FileTest, WhatIsNoFileIsWrittenThroughAndStays) {
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("skarv_base_through_" + std::to_string(getpid()));
+  ASSERT_TRUE(make_directories(folder).ok());
+  ASSERT_TRUE(write_file_atomic(folder / "x", "a long old text").ok());
+  std::filesystem::create_symlink("x", folder / "link");
+  ASSERT_TRUE(write_file_atomic(folder / "link", "new").ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  EXPECT_EQ(*read_file(folder / "x"), "new");
+
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const FileHandle reader(::open((folder / "pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_TRUE(reader);
+  ASSERT_TRUE(write_file_atomic(folder / "pipe", "hello").ok());
+  EXPECT_TRUE(std::filesystem::is_fifo(folder / "pipe"));
+  char text[8] = {};
+  EXPECT_EQ(::read(reader.get(), text, sizeof text), 5);
+  EXPECT_STREQ(text, "hello");
   std::filesystem::remove_all(folder);
 }
 
