@@ -1,5 +1,9 @@
 #include "spec/chip.h"
 
+#include <algorithm>
+#include <cctype>
+#include <iterator>
+
 #include "base/text.h"
 
 namespace skarv {
@@ -70,16 +74,36 @@ const std::vector<Chip>& chip_catalog() {
   return catalog;
 }
 
+namespace {
+// All variants of what people write, "A100" or "910B"; else the nearest name.
+std::vector<std::string> near_chips(std::string_view name, const std::vector<std::string>& names) {
+  std::string wanted(name);
+  std::ranges::transform(wanted, wanted.begin(), [](unsigned char c) {
+    return c == ' ' || c == '_' ? '-' : static_cast<char>(std::tolower(c));
+  });
+  std::vector<std::string> near;
+  if (wanted.empty()) return near;
+  std::ranges::copy_if(names, std::back_inserter(near), [&](const std::string& known) {
+    return known.find(wanted) != std::string::npos;
+  });
+  if (!near.empty()) return near;
+  if (const std::string nearest = nearest_name(wanted, names); !nearest.empty()) return {nearest};
+  return near;
+}
+}  // namespace
+
 Result<Chip> find_chip(std::string_view name) {
   std::vector<std::string> names;
   for (const Chip& chip : chip_catalog()) {
     if (chip.name == name) return chip;
     names.push_back(chip.name);
   }
-  const std::string near = nearest_name(name, names);
+  std::string hint = "known chips: " + join(names, ", ");
+  if (const std::vector<std::string> near = near_chips(name, names); !near.empty()) {
+    hint = cat("did you mean ", join(near, " or "), "?");
+  }
   return Status(Code::kNotFound, Scope::kConfig, cat("no chip \"", name, "\" in the catalog"))
-      .with_hint(near.empty() ? "known chips: " + join(names, ", ")
-                              : cat("did you mean ", near, "?"));
+      .with_hint(std::move(hint));
 }
 
 }  // namespace skarv

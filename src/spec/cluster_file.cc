@@ -4,22 +4,15 @@
 #include "base/text.h"
 #include "spec/cluster.h"
 #include "spec/document.h"
+#include "spec/name.h"
 
 namespace skarv {
 namespace {
 
 constexpr int64_t kMaxDevices = 1 << 20;
 constexpr int64_t kMaxCount = 1 << 16;
-
-// Names become parts of "site/host/index" and of ranges in plans.
-bool is_name(const std::string& name) {
-  if (name.empty() || name.size() > 63) return false;
-  for (char c : name) {
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '.')
-      return false;
-  }
-  return true;
-}
+constexpr double kLongestDelay = 3600;  // seconds: times of a step stay in 63 bits of nanoseconds
+constexpr double kLeastPace = 1e-6;     // likewise
 
 void read_devices(Fields& fields, const std::filesystem::path& folder, HostGroup& host) {
   for (Fields& member : fields.objects("devices")) {
@@ -28,6 +21,10 @@ void read_devices(Fields& fields, const std::filesystem::path& folder, HostGroup
     member.integer("count", group.count, 1, kMaxCount);
     member.bytes("memory", group.memory_bytes);
     member.number("pace", group.pace, 0, 1000);
+    if (group.pace > 0 && group.pace < kLeastPace) {
+      member.fail("pace", cat("pace ", group.pace, " is below a millionth of a core"),
+                  "write a share such as 0.5, or leave it out for full speed");
+    }
     member.text("plugin", group.plugin);
     member.require({"chip"});
     member.finish();
@@ -75,18 +72,23 @@ Link read_link(Fields& fields) {
   return link;
 }
 
+MaybeProblem problem_of_delay(std::string path, double seconds) {
+  if (seconds <= kLongestDelay) return std::nullopt;
+  return Problem{std::move(path), cat(seconds, " s is more than an hour"),
+                 "write a time such as \"20 ms\""};
+}
+
 MaybeProblem problem_of_site(const Site& site, const std::string& path) {
-  if (!is_name(site.name)) {
-    return Problem{path + ".name", cat("\"", site.name, "\" is no name of a site"),
-                   "use letters, digits, dash, dot and underscore"};
-  }
+  if (MaybeProblem problem = problem_of_site_name(path + ".name", site.name)) return problem;
   std::set<std::string> names;
   for (size_t i = 0; i < site.hosts.size(); ++i) {
     const HostGroup& host = site.hosts[i];
     const std::string where = cat(path, ".host[", i, "]");
-    if (!is_name(host.name)) {
-      return Problem{where + ".name", cat("\"", host.name, "\" is no name of a host"),
-                     "use letters, digits, dash, dot and underscore"};
+    if (MaybeProblem problem = problem_of_name(where + ".name", "a host", host.name)) {
+      return problem;
+    }
+    if (MaybeProblem problem = problem_of_delay(where + ".latency", host.network_latency)) {
+      return problem;
     }
     for (int number = 0; number < host.count; ++number) {
       const std::string name = host.count == 1 ? host.name : cat(host.name, number);
@@ -123,6 +125,10 @@ MaybeProblem problem_of_link(const Cluster& cluster, size_t index) {
     return Problem{path + ".bandwidth", "the bandwidth is 0",
                    "leave the link out or give its rate"};
   }
+  if (MaybeProblem problem = problem_of_delay(path + ".round_trip", link.round_trip)) {
+    return problem;
+  }
+  if (MaybeProblem problem = problem_of_delay(path + ".jitter", link.jitter)) return problem;
   if (!(link.loss < 1)) {
     return Problem{path + ".loss", cat("loss ", link.loss, " is not below 1"),
                    "write a fraction such as 0.001 or \"0.1 %\""};

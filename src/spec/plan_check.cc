@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "spec/name.h"
 #include "spec/plan.h"
 
 namespace skarv {
@@ -141,8 +142,11 @@ Status check_plan(const Plan& plan, const Model& model, const Run& run, const Cl
   for (size_t i = 0; i < plan.islands.size(); ++i) {
     const Island& island = plan.islands[i];
     const std::string where = cat("islands[", i, "]");
-    if (island.name.empty() || !names.insert(island.name).second) {
-      return refuse(where + ".name", cat("the name \"", island.name, "\" is empty or used twice"),
+    if (const MaybeProblem problem = problem_of_island_name(where + ".name", island.name)) {
+      return refuse(problem->path, problem->message, problem->hint);
+    }
+    if (!names.insert(island.name).second) {
+      return refuse(where + ".name", cat("the name \"", island.name, "\" is used twice"),
                     "give every island its own name");
     }
     if (island.pipelines.empty()) {

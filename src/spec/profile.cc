@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <tuple>
 
 #include "base/text.h"
 #include "spec/document.h"
@@ -11,6 +12,7 @@ namespace skarv {
 namespace {
 
 constexpr double kMost = std::numeric_limits<double>::max();
+constexpr double kLongestLatency = 3600;
 const std::vector<std::pair<std::string, LayerKind>> kKinds = {
     {"embedding", LayerKind::kEmbedding}, {"block", LayerKind::kBlock}, {"head", LayerKind::kHead}};
 
@@ -160,7 +162,17 @@ Result<Profile> profile_from_json(const Json& json, const std::string& origin) {
   Profile profile;
   fields.text("model", profile.model);
   fields.boolean("estimated", profile.estimated);
-  for (Fields& layer : fields.objects("layers")) profile.layers.push_back(read_layer(layer));
+  std::set<std::tuple<std::string, LayerKind, int, int>> measured;
+  for (Fields& layer : fields.objects("layers")) {
+    const LayerTime& time = profile.layers.emplace_back(read_layer(layer));
+    if (measured.insert({time.chip, time.kind, time.microbatch, time.tensor_parallel}).second) {
+      continue;
+    }
+    layer.fail("microbatch",
+               cat("a second ", name_of(time.kind), " of ", time.chip, " with microbatch ",
+                   time.microbatch, " and tensor_parallel ", time.tensor_parallel),
+               "keep one of the two");
+  }
   for (Fields& member : fields.objects("devices")) {
     DeviceMeasure& device = profile.devices.emplace_back();
     member.text("device", device.device);
@@ -182,6 +194,10 @@ Result<Profile> profile_from_json(const Json& json, const std::string& origin) {
     member.finish();
     if (!(link.bandwidth > 0 && link.bandwidth < kMost)) {
       member.fail("bandwidth", "the bandwidth is 0", "leave the link out or give its rate");
+    }
+    if (!(link.latency <= kLongestLatency)) {
+      member.fail("latency", cat(link.latency, " s is more than an hour"),
+                  "write a time such as \"20 ms\"");
     }
   }
   fields.require({"layers"});

@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "spec/name.h"
 #include "spec/problem.h"
 #include "spec/run.h"
 
@@ -110,6 +111,7 @@ MaybeProblem problem_of(const Run& run) {
     problem->path = "model." + problem->path;
     return problem;
   }
+  if (const MaybeProblem problem = problem_of_run_name("run.name", run.name)) return problem;
   if (const MaybeProblem problem = problem_of_ranges(run)) return problem;
   if (run.exchange.num_fragments > model.num_blocks) {
     return wrong("exchange.fragments",

@@ -51,6 +51,15 @@ TEST(Chip, CatalogMarksWhatNobodyVerified) {
   EXPECT_THAT(status.hint(), HasSubstr("a100-sxm-80"));
 }
 
+TEST(Chip, AllVariantsOfWhatPeopleWriteAreNamed) {
+  const auto hint = [](const char* name) { return find_chip(name).status().hint(); };
+  EXPECT_EQ(hint("A100"), "did you mean a100-sxm-40 or a100-sxm-80 or a100-pcie-80?");
+  EXPECT_EQ(hint("RTX 4090"), "did you mean rtx-4090?");
+  EXPECT_THAT(hint("910B"), HasSubstr("ascend-910b2"));
+  EXPECT_EQ(hint("h2O0"), "did you mean h200?");
+  EXPECT_THAT(hint(""), HasSubstr("known chips"));
+}
+
 struct BadFile {
   const char* name;
   const char* old_text;
@@ -105,6 +114,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "[[link]]\nfrom = \"south\"\nto = \"north\"\nbandwidth = \"1 "
                 "GB/s\"\nround_trip = \"1 ms\"\n[[link]]",
                 "cluster.toml:25", "second link"},
+        BadFile{"site_of_dots", "name = \"south\"", "name = \"..\"", "cluster.toml:13", "\"..\""},
+        BadFile{"site_of_the_run", "name = \"south\"", "name = \"export\"", "cluster.toml:13",
+                "of its own", "another name"},
+        BadFile{"endless_round_trip", "\"100 ms\"", "\"1e300 s\"", "cluster.toml:24", "an hour",
+                "20 ms"},
+        BadFile{"next_to_no_pace", "pace = 0.7", "pace = 1e-12", "cluster.toml:10", "millionth"},
         BadFile{"pace", "pace = 0.7", "pace = -0.7", "cluster.toml:10", "outside 0"}),
     [](const auto& info) { return info.param.name; });
 

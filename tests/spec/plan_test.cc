@@ -172,6 +172,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "plan.json: islands[0].pipelines[0].stages[1].recompute", "none of none, full"},
         BadPlan{"island_name", [](Json& j) { j["islands"][1]["name"] = "north"; },
                 "islands[1].name", "used twice"},
+        BadPlan{"island_outside", [](Json& j) { j["islands"][1]["name"] = "../../x"; },
+                "islands[1].name", "../../x"},
+        BadPlan{"island_of_the_run", [](Json& j) { j["islands"][1]["name"] = "export"; },
+                "islands[1].name", "of its own"},
         BadPlan{"idle_used",
                 [](Json& j) {
                   j["idle"] = {{{"device", "north/a/0"}}};

@@ -57,6 +57,8 @@ TEST(Profile, BadFilesAreRefusedWithTheirPath) {
   EXPECT_EQ(origin("/links/0/points/1/bytes", 1000), "p.json: links[0].points[1].bytes");
   EXPECT_EQ(origin("/links/0/points/0/bandwidth", 0), "p.json: links[0].points[0].bandwidth");
   EXPECT_EQ(origin("/devices/0/pase", 1), "p.json: devices[0].pase");
+  EXPECT_EQ(origin("/links/0/latency", "1e300 s"), "p.json: links[0].latency");
+  EXPECT_EQ(origin("/layers/1/microbatch", 2), "p.json: layers[1].microbatch") << "measured twice";
 }
 
 }  // namespace

@@ -124,6 +124,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadFile{"syntax", "seed = 3", "seed = = 3", "run.toml:3", "TOML"},
         BadFile{"twice", "seed = 3", "seed = 3\nseed = 4", "run.toml:4", "TOML"},
+        BadFile{"name", "name = \"demo\"", "name = \"our demo\"", "run.toml:2", "our demo",
+                "letters"},
         BadFile{"unknown_table", "[optimizer]", "[optimiser]", "run.toml:21", "optimiser",
                 "optimizer"},
         BadFile{"unknown_key", "seed = 3", "sed = 3", "run.toml:3", "run.sed", "seed"},
