@@ -49,7 +49,9 @@ Status make_data(DataFlags flags) {
   const DataReport& report = *prepared;
   progress.finish();
   if (flags.json) {
-    std::printf("%s\n", report.to_json().dump(2).c_str());
+    Json json = report.to_json();
+    json["left_out"] = report.num_left_out;
+    std::printf("%s\n", json.dump(2).c_str());
     return Status();
   }
   std::printf("%s%s: %s of text in %llu files\n", flags.output.c_str(),
@@ -60,12 +62,20 @@ Status make_data(DataFlags flags) {
               report.vocabulary_size,
               static_cast<double>(report.num_text_bytes) /
                   static_cast<double>(report.train.num_tokens + report.validation.num_tokens));
+  if (flags.tokenizer.empty() && report.vocabulary_size < flags.options.vocabulary_size) {
+    std::printf("              fewer than %d: no pair in this corpus comes twice any more\n",
+                flags.options.vocabulary_size);
+  }
   std::printf("  training    %s tokens in %s documents\n",
               human_count(static_cast<double>(report.train.num_tokens)).c_str(),
               human_count(static_cast<double>(report.train.num_documents)).c_str());
   std::printf("  validation  %s tokens, held out; unigram loss %.3f nats\n",
               human_count(static_cast<double>(report.validation.num_tokens)).c_str(),
               report.unigram_nats);
+  if (report.num_left_out > 0) {
+    std::printf("  %llu files that are no UTF-8 text were left out; --extension takes them\n",
+                static_cast<unsigned long long>(report.num_left_out));
+  }
   if (report.num_replaced > 0) {
     std::printf("  %llu invalid parts of UTF-8 were replaced\n",
                 static_cast<unsigned long long>(report.num_replaced));
@@ -80,9 +90,11 @@ void add_data(CLI::App& app, VerbAction& action) {
   CLI::App* verb = app.add_subcommand("data", "turn a corpus into a tokenizer and token files");
   verb->add_option("corpus", flags->corpus, "a text file, a .jsonl file, or a folder")->required();
   verb->add_option("--out", flags->output, "folder for tokenizer.json and token files")->required();
-  verb->add_option(
-      "--extension", flags->options.corpus.extensions,
-      "of the files to take from a folder, with its dot; default: all that look like text");
+  verb->add_option("--extension", flags->options.corpus.extensions,
+                   "of the files to take from a folder, with its dot (may be repeated); default: "
+                   "all that look "
+                   "like text")
+      ->allow_extra_args(false);
   verb->add_option("--field", flags->options.corpus.text_field, "text field of .jsonl lines")
       ->capture_default_str();
   verb->add_option("--max-mb", flags->max_megabytes,

@@ -47,7 +47,7 @@ bool has_extension(const fs::path& path, const std::vector<std::string>& extensi
   return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
 }
 
-Result<std::vector<CorpusFile>> list_folder(const CorpusOptions& options) {
+Result<std::vector<CorpusFile>> list_folder(const CorpusOptions& options, uint64_t& num_left_out) {
   std::vector<CorpusFile> files;
   std::error_code error;
   fs::recursive_directory_iterator place(options.path, error);
@@ -61,7 +61,10 @@ Result<std::vector<CorpusFile>> list_folder(const CorpusOptions& options) {
     if (!place->is_regular_file(ignored)) continue;
     if (options.extensions.empty()) {
       SKARV_ASSIGN(const bool is_text, file_looks_like_text(path));
-      if (!is_text) continue;
+      if (!is_text) {
+        ++num_left_out;
+        continue;
+      }
     } else if (!has_extension(path, options.extensions)) {
       continue;
     }
@@ -122,7 +125,7 @@ Result<Corpus> Corpus::open(CorpusOptions options) {
     return io_error("no corpus there", options.path.string(), error ? error.value() : ENOENT);
   }
   if (fs::is_directory(status)) {
-    SKARV_ASSIGN(corpus.files_, list_folder(options));
+    SKARV_ASSIGN(corpus.files_, list_folder(options, corpus.num_left_out_));
   } else {
     SKARV_ASSIGN(CorpusFile file, describe(options.path, options.path.filename().string()));
     if (file.num_bytes > 0) corpus.files_.push_back(std::move(file));

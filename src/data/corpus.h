@@ -81,6 +81,8 @@ class Corpus {
   CorpusReader read() const { return CorpusReader(options_, files_); }
   const std::vector<CorpusFile>& files() const { return files_; }
   uint64_t num_bytes() const { return num_bytes_; }  // that the reader will go through
+  // Files of the folder that do not look like text; 0 where extensions choose.
+  uint64_t num_left_out() const { return num_left_out_; }
   // Of the options and of the files' names, sizes and times of change: equal digests, equal text.
   Digest digest() const;
 
@@ -88,6 +90,7 @@ class Corpus {
   CorpusOptions options_;
   std::vector<CorpusFile> files_;
   uint64_t num_bytes_ = 0;
+  uint64_t num_left_out_ = 0;
 };
 
 }  // namespace skarv

@@ -129,7 +129,7 @@ class Preparation {
     return config_error(num_documents == 0 ? "the corpus is empty: its files have no documents"
                                            : "the corpus has one document, so none can be held out")
         .at(options_.corpus.path.string())
-        .with_hint("use more text, or cut it finer (max_document_bytes)");
+        .with_hint("use more text: lines make documents of 64 kB, JSONL one a line");
   }
 
   Result<Tokenizer> make_tokenizer() {
@@ -251,9 +251,11 @@ Result<DataReport> prepare_data(const DataOptions& options) {
   if (Result<DataReport> done = load_data(options.output);
       done.ok() && done->settings == settings) {
     done->was_done = true;
+    done->num_left_out = corpus.num_left_out();
     return done;
   }
   Result<DataReport> made = Preparation(options, corpus).run(settings);
+  if (made.ok()) made->num_left_out = corpus.num_left_out();
   if (!made.ok() && is_new) fs::remove_all(options.output, error);
   return made;
 }

@@ -53,6 +53,7 @@ struct DataReport {
   uint64_t num_files = 0;
   uint64_t num_text_bytes = 0;
   uint64_t num_replaced = 0;  // invalid parts of UTF-8 that became U+FFFD
+  uint64_t num_left_out = 0;  // files of the folder that do not look like text; not in data.json
   TokenCount train, validation;
   // Of the validation tokens under the training tokens' frequencies with add-one smoothing, in
   // nats a token: the loss of a model that knows frequencies and nothing else.

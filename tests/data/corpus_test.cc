@@ -73,6 +73,7 @@ TEST(CorpusTest, WithoutExtensionsTakesWhatLooksLikeText) {
   const Read read = read_all(at(folder.path()));
   ASSERT_TRUE(read.status.ok()) << read.status;
   EXPECT_EQ(read.texts, (Texts{"one", "two", "caf\u00E9"}));
+  EXPECT_EQ(Corpus::open(at(folder.path()))->num_left_out(), 2u);
 }
 
 TEST(CorpusTest, CutsTextAtLineEnds) {
