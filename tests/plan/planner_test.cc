@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 
 #include "plan/examples.h"
@@ -54,6 +55,24 @@ TEST(Planner, BeatsEqualSharesAndNearsTheIntegerBound) {
     EXPECT_GT(device.utilisation, 0.7);
   }
   EXPECT_EQ(digest_of(make_plan(run, cluster, profile)->plan), digest_of(best->plan));
+}
+
+// A network between hosts that is not worth its use must not be used.
+TEST(Planner, MoreHostsAreNoBurdenWhateverTheirNetwork) {
+  const skarv::Run run = small_run(64, 14);
+  const Profile profile = small_profile({1, 2, 4});
+  for (const double bytes_per_second : {1e4, 1e6}) {
+    double before = std::numeric_limits<double>::max();
+    for (const int num_hosts : {1, 2, 5, 20}) {
+      Cluster cluster;
+      cluster.sites.push_back({"s", 0, {{"h", num_hosts, 0, bytes_per_second, 1e-4, {}}}});
+      cluster.sites[0].hosts[0].devices.push_back({"cpu", 8, 1'000'000'000, 0, ""});
+      const Result<PlanReport> report = make_plan(run, cluster, profile);
+      ASSERT_TRUE(report.ok()) << report.status();
+      EXPECT_LE(report->step_seconds, before) << num_hosts << " hosts, " << bytes_per_second;
+      before = report->step_seconds;
+    }
+  }
 }
 
 TEST(Planner, PipelinesWhenADeviceCannotHoldTheModel) {

@@ -82,14 +82,19 @@ std::optional<Assembled> assemble(const World& world, const IslandShape& island,
   }
   std::ranges::stable_sort(order, std::greater<>(),
                            [&](size_t g) { return widest(island.groups[g]); });
-  for (size_t g : order) {
-    const PipelineGroup& group = island.groups[g];
-    const int num_stages = group.pipeline.num_stages();
-    for (int i = 0; i < group.replicas * num_stages; ++i) {
-      const int s = group.is_compact ? i % num_stages : i / group.replicas;
-      const int replica = group.is_compact ? i / num_stages : i % group.replicas;
+  for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    const PipelineGroup& group = island.groups[order[begin]];
+    std::vector<Pipeline*> alike;
+    while (end < order.size() && is_alike(island.groups[order[end]], group)) {
+      for (Pipeline& pipeline : pipelines[order[end]]) alike.push_back(&pipeline);
+      ++end;
+    }
+    const size_t num_stages = group.pipeline.stages.size();
+    for (size_t i = 0; i < alike.size() * num_stages; ++i) {
+      const size_t s = group.is_compact ? i % num_stages : i / alike.size();
+      const size_t replica = group.is_compact ? i / num_stages : i % alike.size();
       const StageShape& stage = group.pipeline.stages[s];
-      std::vector<std::string>& devices = pipelines[g][replica].stages[s].devices;
+      std::vector<std::string>& devices = alike[replica]->stages[s].devices;
       devices = dealer.deal(stage.pool, stage.tensor_parallel);
       if (devices.empty()) return std::nullopt;
       result.used.insert(devices.begin(), devices.end());

@@ -33,21 +33,14 @@ class IslandSearch {
   }
 
   IslandAnswer run() {
-    const size_t num_pools = question_.pools.size();
-    const Team all = (Team{1} << num_pools) - 1;
-    total_speed_ = speed_of(all);
-    if (num_pools <= kMostPartitioned) {
-      partition(all, {});
-    } else {
-      merge_greedily();
-    }
-    if (best_.empty() && other_pipelines_ == 0) {
+    form_teams();
+    if (best_.empty()) {
       // Alone no team has room for its optimizer state; together they may.
       other_pipelines_ = 1;
-      options_.clear();
-      partition(all, {});
+      form_teams();
     }
     if (is_small(world_, question_)) return answer(small_shapes());
+    look_at_fewer_hosts();
     std::vector<IslandShape> result = std::move(best_);
     for (size_t i = 0; i < result.size() && i < num_polished_; ++i) {
       add_leftovers(result[i]);
@@ -61,6 +54,33 @@ class IslandSearch {
   }
 
  private:
+  Team all() const { return (Team{1} << question_.pools.size()) - 1; }
+
+  void form_teams() {
+    options_.clear();
+    total_speed_ = speed_of(all());
+    if (question_.pools.size() <= kMostPartitioned || other_pipelines_ > 0) {
+      partition(all(), {});
+    } else {
+      merge_greedily();
+    }
+  }
+
+  // Teams take all devices that they can. Where the network between hosts is slow, fewer hosts may
+  // be faster: half of them again and again, while they would be if nobody ever waited.
+  void look_at_fewer_hosts() {
+    int hosts = 0;
+    for (int pool : question_.pools) hosts = std::max(hosts, world_.pool(pool).num_hosts());
+    while (!best_.empty() && (hosts /= 2) > 0) {
+      whole_ = Supply(world_, question_.pools, hosts);
+      const double ideal_ns = static_cast<double>(question_.samples) / speed_of(all());
+      if (ideal_ns >= static_cast<double>(best_.front().step_ns)) break;
+      form_teams();
+    }
+    whole_ = Supply(world_, question_.pools);
+    total_speed_ = speed_of(all());
+  }
+
   IslandAnswer answer(std::vector<IslandShape> shapes) {
     for (const IslandShape& shape : shapes) note_pools(shape);
     return {std::move(shapes), std::move(step_with_pool_)};
@@ -109,9 +129,12 @@ class IslandSearch {
   double speed_of(Team team) const {
     double speed = 0;
     for (size_t i = 0; i < question_.pools.size(); ++i) {
-      if (team >> i & 1) speed += ideal_speed(world_, question_.pools[i]);
+      if (team >> i & 1) speed += speed_of_free(whole_, question_.pools[i]);
     }
     return speed;
+  }
+  double speed_of_free(const Supply& supply, int pool) const {
+    return ideal_speed(world_, pool) * supply.free(pool) / world_.pool(pool).num_devices();
   }
 
   const std::vector<PipelineGroup>& options_of(Team team) {
@@ -169,7 +192,7 @@ class IslandSearch {
       }
       teams = best;
     }
-    offer({(Team{1} << question_.pools.size()) - 1});
+    offer({all()});
   }
 
   // The best choice of one option for each team; INT64_MAX if there is none.
@@ -257,17 +280,9 @@ class IslandSearch {
     }
   }
 
-  double speed_of_free(const Supply& supply, int pool) const {
-    for (size_t i = 0; i < question_.pools.size(); ++i) {
-      if (question_.pools[i] != pool) continue;
-      return speed_of(Team{1} << i) * supply.free(pool) / world_.pool(pool).num_devices();
-    }
-    return 0;
-  }
-
   const World& world_;
   const IslandQuestion& question_;
-  const Supply whole_;
+  Supply whole_;
   size_t num_wanted_ = kWanted, num_polished_ = kPolished;
   double total_speed_ = 1;
   int other_pipelines_ = 0;

@@ -10,8 +10,27 @@
 namespace skarv {
 namespace {
 
+// Groups that differ in their samples alone, taken together: they lie side by side.
+struct Replicas {
+  const PipelineGroup* group;
+  int count;
+};
+
+std::vector<Replicas> alike(const IslandShape& island) {
+  std::vector<Replicas> result;
+  for (const PipelineGroup& group : island.groups) {
+    if (!result.empty() && is_alike(*result.back().group, group)) {
+      result.back().count += group.replicas;
+    } else {
+      result.push_back({&group, group.replicas});
+    }
+  }
+  return result;
+}
+
 // Replicas of one stage on one host, in the placement of assembly.h.
-int replicas_on_host(const World& world, const PipelineGroup& group, const StageShape& stage) {
+int replicas_on_host(const World& world, const Replicas& replicas, const StageShape& stage) {
+  const PipelineGroup& group = *replicas.group;
   int width = stage.tensor_parallel;
   if (group.is_compact) {
     width = 0;
@@ -19,32 +38,52 @@ int replicas_on_host(const World& world, const PipelineGroup& group, const Stage
       if (other.pool == stage.pool) width += other.tensor_parallel;
     }
   }
-  return std::clamp(world.pool(stage.pool).per_host / width, 1, group.replicas);
+  return std::clamp(world.pool(stage.pool).per_host / width, 1, replicas.count);
 }
 
 struct Member {
-  const PipelineGroup* group;
+  const Replicas* replicas;
   const StageShape* stage;
 };
 
 bool slower(const LinkCost& a, const LinkCost& b) { return a.bandwidth < b.bandwidth; }
 
+// By pool: whether all devices of it that the island has lie on one host, since there are few.
+std::vector<bool> on_one_host(const World& world, const IslandShape& island) {
+  std::vector<int> used(world.pools().size(), 0);
+  for (const PipelineGroup& group : island.groups) {
+    for (const StageShape& stage : group.pipeline.stages) {
+      used[stage.pool] += stage.tensor_parallel * group.replicas;
+    }
+  }
+  std::vector<bool> result(used.size());
+  for (size_t p = 0; p < used.size(); ++p) {
+    result[p] = used[p] <= world.pool(static_cast<int>(p)).per_host;
+  }
+  return result;
+}
+
 // The devices with the same shard of some layers. False: two of them have no link.
-bool shape_of(const World& world, const std::vector<Member>& members, GroupShape& shape) {
+bool shape_of(const World& world, const std::vector<Member>& members,
+              const std::vector<bool>& is_near, GroupShape& shape) {
   shape.num_devices = 0;
   shape.devices_per_host = 1;
   const LinkCost* inside = nullptr;
   const LinkCost* between = nullptr;
   int busiest = 1;
   for (const Member& member : members) {
-    shape.num_devices += member.group->replicas;
-    const int on_host = replicas_on_host(world, *member.group, *member.stage);
+    shape.num_devices += member.replicas->count;
+    const int on_host = replicas_on_host(world, *member.replicas, *member.stage);
     shape.devices_per_host = std::max(shape.devices_per_host, on_host);
     busiest = std::max(busiest, world.pool(member.stage->pool).per_host / on_host);
     const LinkCost& own = world.inside(member.stage->pool, member.stage->pool);
     if (on_host > 1 && (inside == nullptr || slower(own, *inside))) inside = &own;
     for (const Member& other : members) {
-      if (&other == &member && member.group->replicas == on_host) continue;
+      if (&other == &member && member.replicas->count == on_host) continue;
+      if (other.stage->pool == member.stage->pool && is_near[other.stage->pool]) {
+        if (inside == nullptr || slower(own, *inside)) inside = &own;
+        continue;
+      }
       const LinkCost* link = &world.between(member.stage->pool, other.stage->pool);
       if (!(link->bandwidth > 0)) link = &world.inside(member.stage->pool, other.stage->pool);
       if (!(link->bandwidth > 0)) {
@@ -76,24 +115,26 @@ bool is_together(const World& world, const std::vector<Member>& members) {
 void merge_equal(IslandShape& island) {
   std::vector<PipelineGroup> merged;
   for (PipelineGroup& group : island.groups) {
-    if (!merged.empty() && merged.back().pipeline == group.pipeline &&
-        merged.back().is_compact == group.is_compact) {
+    if (!merged.empty() && is_alike(merged.back(), group)) {
       merged.back().replicas += group.replicas;
     } else {
       merged.push_back(std::move(group));
     }
   }
+  for (PipelineGroup& group : merged) group.dealt_together = group.replicas;
   island.groups = std::move(merged);
 }
 
 }  // namespace
 
 int64_t end_of_step_ns(const World& world, const IslandShape& island) {
-  std::vector<size_t> at(island.groups.size(), 0);           // current stage of each group
+  const std::vector<Replicas> groups = alike(island);
+  const std::vector<bool> is_near = on_one_host(world, island);
+  std::vector<size_t> at(groups.size(), 0);                  // current stage of each group
   std::vector<std::vector<int64_t>> reduce, gather, update;  // by group and stage
-  for (const PipelineGroup& group : island.groups) {
+  for (const auto& [group, count] : groups) {
     for (auto* sums : {&reduce, &gather, &update}) {
-      sums->emplace_back(group.pipeline.stages.size(), 0);
+      sums->emplace_back(group->pipeline.stages.size(), 0);
     }
   }
   std::vector<Member> members;
@@ -101,16 +142,16 @@ int64_t end_of_step_ns(const World& world, const IslandShape& island) {
   for (int first = 0; first < world.num_layers();) {
     int last = world.num_layers(), degree = 1 << 20;
     members.clear();
-    for (size_t g = 0; g < island.groups.size(); ++g) {
-      const PipelineGroup& group = island.groups[g];
-      if (group.pipeline.stages[at[g]].last == first) ++at[g];
-      const StageShape& stage = group.pipeline.stages[at[g]];
+    for (size_t g = 0; g < groups.size(); ++g) {
+      const std::vector<StageShape>& stages = groups[g].group->pipeline.stages;
+      if (stages[at[g]].last == first) ++at[g];
+      const StageShape& stage = stages[at[g]];
       last = std::min(last, stage.last);
       degree = std::min(degree, stage.tensor_parallel);
-      members.push_back({&group, &stage});
+      members.push_back({&groups[g], &stage});
     }
     GroupShape shape;
-    if (!shape_of(world, members, shape)) return -1;
+    if (!shape_of(world, members, is_near, shape)) return -1;
     const int64_t parameters =
         (world.parameters()[last] - world.parameters()[first] + degree - 1) / degree;
     int64_t reduce_ns = 0, gather_ns = 0;
@@ -130,13 +171,13 @@ int64_t end_of_step_ns(const World& world, const IslandShape& island) {
     int num_owners = 0;
     for (const Member& member : members) {
       const StageShape& stage = *member.stage;
-      const CostTable& table =
-          world.table(stage.pool, member.group->pipeline.microbatch, stage.tensor_parallel);
+      const CostTable& table = world.table(stage.pool, member.replicas->group->pipeline.microbatch,
+                                           stage.tensor_parallel);
       slowest_update = std::max(slowest_update,
                                 (table.update[last] - table.update[first]) * stage.tensor_parallel);
-      num_owners += member.group->replicas * stage.tensor_parallel;
+      num_owners += member.replicas->count * stage.tensor_parallel;
     }
-    for (size_t g = 0; g < island.groups.size(); ++g) {
+    for (size_t g = 0; g < groups.size(); ++g) {
       reduce[g][at[g]] += reduce_ns;
       gather[g][at[g]] += gather_ns;
       update[g][at[g]] += slowest_update / num_owners;
@@ -144,7 +185,7 @@ int64_t end_of_step_ns(const World& world, const IslandShape& island) {
     first = last;
   }
   int64_t slowest_reduce = 0, slowest_rest = 0;
-  for (size_t g = 0; g < island.groups.size(); ++g) {
+  for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t s = 0; s < reduce[g].size(); ++s) {
       slowest_reduce = std::max(slowest_reduce, reduce[g][s]);
       slowest_rest = std::max(slowest_rest, update[g][s] + gather[g][s]);

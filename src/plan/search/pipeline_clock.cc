@@ -26,30 +26,56 @@ StageTime time_of_stage(const World& world, const StageShape& stage, int microba
   return time;
 }
 
-// Devices of the stage's pool that the first replica's earlier stages take before it.
-int first_slot(const PipelineGroup& group, int stage) {
-  int slot = 0;
-  for (int s = 0; s < stage; ++s) {
-    const StageShape& earlier = group.pipeline.stages[s];
-    if (earlier.pool != group.pipeline.stages[stage].pool) continue;
-    slot += earlier.tensor_parallel * (group.is_compact ? 1 : group.replicas);
+// Where the replicas of a stage lie among the devices of its pool, in the placement of assembly.h:
+// one every `stride` from `first` on.
+struct Slots {
+  int first = 0, stride = 0, per_host = 1;
+  int host(int replica) const { return (first + replica * stride) / per_host; }
+};
+
+int num_replicas(const PipelineGroup& group) {
+  return std::max(group.replicas, group.dealt_together);
+}
+
+Slots slots_of(const World& world, const PipelineGroup& group, int stage) {
+  const int pool = group.pipeline.stages[stage].pool;
+  Slots slots{.per_host = world.pool(pool).per_host};
+  int next = 0;
+  for (int s = 0; s < group.pipeline.num_stages(); ++s) {
+    const StageShape& other = group.pipeline.stages[s];
+    if (other.pool != pool) continue;
+    // A tensor-parallel group lies within a host.
+    const int left = slots.per_host - next % slots.per_host;
+    if (other.tensor_parallel > left) next += left;
+    if (s == stage) slots.first = next;
+    next += other.tensor_parallel * (group.is_compact ? 1 : num_replicas(group));
   }
-  return slot;
+  slots.stride = group.is_compact ? next : group.pipeline.stages[stage].tensor_parallel;
+  return slots;
+}
+
+// Whether the stage and the next one lie on one host in every replica; hosts repeat after as many
+// replicas as a host has devices.
+bool stays_on_host(const World& world, const PipelineGroup& group, int stage) {
+  const StageShape& from = group.pipeline.stages[stage];
+  const StageShape& to = group.pipeline.stages[stage + 1];
+  if (!world.share_hosts(from.pool, to.pool)) return false;
+  const Slots here = slots_of(world, group, stage), there = slots_of(world, group, stage + 1);
+  const int num_different = std::max(here.per_host, there.per_host);
+  for (int r = 0; r < std::min(num_replicas(group), num_different); ++r) {
+    if (here.host(r) != there.host(r)) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 const LinkCost& edge_link(const World& world, const PipelineGroup& group, int stage) {
-  const StageShape& from = group.pipeline.stages[stage];
-  const StageShape& to = group.pipeline.stages[stage + 1];
-  const int host_from = first_slot(group, stage) / world.pool(from.pool).per_host;
-  const int host_to = first_slot(group, stage + 1) / world.pool(to.pool).per_host;
-  if (host_from == host_to && world.share_hosts(from.pool, to.pool)) {
-    return world.inside(from.pool, to.pool);
-  }
-  const LinkCost& link = world.between(from.pool, to.pool);
+  const int from = group.pipeline.stages[stage].pool, to = group.pipeline.stages[stage + 1].pool;
+  if (stays_on_host(world, group, stage)) return world.inside(from, to);
+  const LinkCost& link = world.between(from, to);
   // A pool on a single host has nothing between hosts.
-  return link.bandwidth > 0 ? link : world.inside(from.pool, to.pool);
+  return link.bandwidth > 0 ? link : world.inside(from, to);
 }
 
 EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, int microbatch) {
@@ -74,7 +100,7 @@ EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, 
   const auto flows = [&](const StageShape& own, const StageShape& other) {
     const int side_by_side =
         group.is_compact ? 1 : world.pool(own.pool).per_host / own.tensor_parallel;
-    return std::clamp(side_by_side, 1, group.replicas) * other.tensor_parallel;
+    return std::clamp(side_by_side, 1, num_replicas(group)) * other.tensor_parallel;
   };
   times.activation_ns = link.transfer_ns(bytes * flows(from, to));
   times.gradient_ns = link.transfer_ns(bytes * flows(to, from));

@@ -22,8 +22,8 @@ struct EdgeTimes {
 };
 // REQUIRES: the stages have a link.
 EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, int microbatch);
-// The link between stage and stage + 1 in the placement of assembly.h; bandwidth 0 if there is
-// none.
+// The link between stage and stage + 1 in the placement of assembly.h, of the replica that has the
+// slowest; bandwidth 0 if there is none.
 const LinkCost& edge_link(const World& world, const PipelineGroup& group, int stage);
 
 // Fill: the first microbatch through all stages and back. Period: what each further one adds: the

@@ -129,11 +129,11 @@ class Polisher {
     for (int degree : world_.tensor_parallels(pool)) {
       if (g >= island_.groups.size()) break;
       if (supply.num_groups(pool, degree) < island_.groups[g].replicas) break;
-      const int num_stages = island_.groups[g].pipeline.num_stages();
-      for (int place : {0, num_stages}) {
+      for (bool is_first : {true, false}) {
         if (g >= island_.groups.size()) break;
         is_better |= attempt(g, [&](PipelineGroup& group) {
-          group.pipeline.stages.insert(group.pipeline.stages.begin() + place, {pool, degree});
+          std::vector<StageShape>& stages = group.pipeline.stages;
+          stages.insert(is_first ? stages.begin() : stages.end(), {pool, degree});
           return recut(group);
         });
       }

@@ -30,10 +30,11 @@ struct PipelineShape {
 
 // Equal pipelines. Their devices are dealt out stage by stage (the replicas of a stage lie side by
 // side, so gradients stay on a host where they can) or, `is_compact`, pipeline by pipeline (so
-// activations do).
+// activations do); together with those of groups that differ from it in samples alone.
 struct PipelineGroup {
   PipelineShape pipeline;
   int replicas = 1;
+  int dealt_together = 0;  // replicas of all such groups, if more than its own
   bool is_compact = false;
   int64_t samples = 0;  // of each replica, a step
   double slowness = 1;  // simulated over estimated time, once known; estimates are scaled by it
@@ -42,6 +43,11 @@ struct PipelineGroup {
     return (samples + pipeline.microbatch - 1) / pipeline.microbatch;
   }
 };
+
+// Whether they differ in number and samples alone.
+inline bool is_alike(const PipelineGroup& a, const PipelineGroup& b) {
+  return a.pipeline == b.pipeline && a.is_compact == b.is_compact;
+}
 
 struct IslandShape {
   std::vector<PipelineGroup> groups;

@@ -1,10 +1,15 @@
 #include "plan/search/supply.h"
 
+#include <algorithm>
+
 namespace skarv {
 
-Supply::Supply(const World& world, const std::vector<int>& pools)
+Supply::Supply(const World& world, const std::vector<int>& pools, int most_hosts)
     : world_(&world), free_(world.pools().size(), 0) {
-  for (int pool : pools) free_[pool] = world.pool(pool).num_devices();
+  for (int index : pools) {
+    const Pool& pool = world.pool(index);
+    free_[index] = pool.per_host * std::min(pool.num_hosts(), most_hosts);
+  }
 }
 
 int Supply::num_groups(int pool, int tensor_parallel) const {

@@ -1,6 +1,7 @@
 // How many devices of each pool are still free.
 #pragma once
 
+#include <climits>
 #include <vector>
 
 #include "plan/search/shape.h"
@@ -10,8 +11,8 @@ namespace skarv {
 
 class Supply {
  public:
-  // All devices of these pools, none of the others.
-  Supply(const World& world, const std::vector<int>& pools);
+  // All devices of these pools, none of the others; of each pool on at most `most_hosts`.
+  Supply(const World& world, const std::vector<int>& pools, int most_hosts = INT_MAX);
 
   int free(int pool) const { return free_[pool]; }
   // Groups of that many devices, each within a host.

@@ -139,7 +139,7 @@ class TeamSearch {
   }
 
   double bound_of(const Draft& draft) const {
-    double speed = 0, granule = 0;
+    double speed = 0, granule = 0, message = 0;
     int num_stages = 0, num_shards = 0;
     const int num_layers = world_.num_layers();
     for (size_t i = 0; i < pools_.size(); ++i) {
@@ -149,10 +149,19 @@ class TeamSearch {
                                    table.backward_weight[num_layers]));
       speed += draft.num_stages[i] / work;
       granule = granule == 0 ? work / num_layers : std::min(granule, work / num_layers);
+      // A pipeline that is longer than a host sends to the next one through its network.
+      const LinkCost& network = world_.between(pools_[i], pools_[i]);
+      if (draft.num_stages[i] * draft.degree[i] > world_.pool(pools_[i]).per_host) {
+        const int64_t bytes = world_.workload().size(num_layers / 2).output_bytes;
+        message = std::max(
+            message,
+            static_cast<double>(network.transfer_ns(bytes * draft.microbatch * draft.degree[i])));
+      }
       num_stages += draft.num_stages[i];
       num_shards += draft.num_stages[i] * draft.degree[i];
     }
-    const double period = num_stages == 1 ? 1 / speed : std::max(1 / speed, granule);
+    const double period =
+        std::max(num_stages == 1 ? 1 / speed : std::max(1 / speed, granule), message);
     const int64_t each = (question_.samples + draft.replicas - 1) / draft.replicas;
     const int64_t num_microbatches = (each + draft.microbatch - 1) / draft.microbatch;
     double time = period * static_cast<double>(num_microbatches + num_stages - 1);
