@@ -17,16 +17,14 @@ using namespace skarv;
 
 // The reference configuration; compare_pytorch.py has the same.
 Model reference_model() {
-  Model model;
-  model.vocabulary = 8192;
-  model.hidden = 256;
-  model.num_blocks = 6;
-  model.num_heads = 8;
-  model.num_kv_heads = 4;
-  model.head_dim = 32;
-  model.ffn = 704;
-  model.context = 256;
-  return model;
+  return {.vocabulary = 8192,
+          .hidden = 256,
+          .num_blocks = 6,
+          .num_heads = 8,
+          .num_kv_heads = 4,
+          .head_dim = 32,
+          .ffn = 704,
+          .context = 256};
 }
 
 at::Tensor random_ids(int64_t batch, const Model& model, uint64_t seed) {

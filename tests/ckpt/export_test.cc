@@ -17,17 +17,15 @@ namespace {
 namespace fs = std::filesystem;
 
 Model small_model(bool tied) {
-  Model model;
-  model.vocabulary = 64;
-  model.hidden = 16;
-  model.num_blocks = 2;
-  model.num_heads = 2;
-  model.num_kv_heads = 1;
-  model.head_dim = 8;
-  model.ffn = 32;
-  model.context = 16;
-  model.tied_head = tied;
-  return model;
+  return {.vocabulary = 64,
+          .hidden = 16,
+          .num_blocks = 2,
+          .num_heads = 2,
+          .num_kv_heads = 1,
+          .head_dim = 8,
+          .ffn = 32,
+          .context = 16,
+          .tied_head = tied};
 }
 
 TensorSource initial(const Model& model) {

@@ -91,16 +91,14 @@ INSTANTIATE_TEST_SUITE_P(Transports, Edges, testing::Values("mem", "tcp"),
                          [](const auto& info) { return info.param; });
 
 Model tiny_model() {
-  Model model;
-  model.vocabulary = 64;
-  model.hidden = 16;
-  model.num_blocks = 2;
-  model.num_heads = 2;
-  model.num_kv_heads = 1;
-  model.head_dim = 8;
-  model.ffn = 32;
-  model.context = 8;
-  return model;
+  return {.vocabulary = 64,
+          .hidden = 16,
+          .num_blocks = 2,
+          .num_heads = 2,
+          .num_kv_heads = 1,
+          .head_dim = 8,
+          .ffn = 32,
+          .context = 8};
 }
 
 // Three pipelines of one stage each, so that all ranks hold everything.

@@ -21,16 +21,14 @@ T take(Result<T> result) {
 }  // namespace
 
 Model small_model() {
-  Model model;
-  model.vocabulary = 97;
-  model.hidden = 36;
-  model.num_blocks = 3;
-  model.num_heads = 6;
-  model.num_kv_heads = 3;
-  model.head_dim = 10;
-  model.ffn = 53;
-  model.context = 19;
-  return model;
+  return {.vocabulary = 97,
+          .hidden = 36,
+          .num_blocks = 3,
+          .num_heads = 6,
+          .num_kv_heads = 3,
+          .head_dim = 10,
+          .ffn = 53,
+          .context = 19};
 }
 
 Sample sample_of(const Model& model, int64_t batch, int64_t tokens, uint64_t seed) {

@@ -16,30 +16,26 @@ namespace {
 using testing::HasSubstr;
 
 Model small_model() {
-  Model model;
-  model.vocabulary = 100;
-  model.hidden = 16;
-  model.num_blocks = 3;
-  model.num_heads = 4;
-  model.num_kv_heads = 2;
-  model.head_dim = 4;
-  model.ffn = 24;
-  model.context = 32;
-  return model;
+  return {.vocabulary = 100,
+          .hidden = 16,
+          .num_blocks = 3,
+          .num_heads = 4,
+          .num_kv_heads = 2,
+          .head_dim = 4,
+          .ffn = 24,
+          .context = 32};
 }
 
 Model llama_3_8b() {
-  Model model;
-  model.vocabulary = 128256;
-  model.hidden = 4096;
-  model.num_blocks = 32;
-  model.num_heads = 32;
-  model.num_kv_heads = 8;
-  model.head_dim = 128;
-  model.ffn = 14336;
-  model.context = 8192;
-  model.rope_theta = 500000;
-  return model;
+  return {.vocabulary = 128256,
+          .hidden = 4096,
+          .num_blocks = 32,
+          .num_heads = 32,
+          .num_kv_heads = 8,
+          .head_dim = 128,
+          .ffn = 14336,
+          .context = 8192,
+          .rope_theta = 500000};
 }
 
 class TemporaryFile {

@@ -18,16 +18,14 @@ namespace {
 using arithmetic::bits_of;
 
 Model small_model() {
-  Model model;
-  model.vocabulary = 64;
-  model.hidden = 16;
-  model.num_blocks = 2;
-  model.num_heads = 2;
-  model.num_kv_heads = 1;
-  model.head_dim = 8;
-  model.ffn = 32;
-  model.context = 16;
-  return model;
+  return {.vocabulary = 64,
+          .hidden = 16,
+          .num_blocks = 2,
+          .num_heads = 2,
+          .num_kv_heads = 1,
+          .head_dim = 8,
+          .ffn = 32,
+          .context = 16};
 }
 
 const OuterScalars kNesterov = arithmetic::NesterovScalars{bits_of(0.5f), bits_of(0.5f)};

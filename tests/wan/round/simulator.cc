@@ -12,16 +12,14 @@ namespace skarv::wan {
 namespace {
 
 Model tiny_model() {
-  Model model;
-  model.vocabulary = 16;
-  model.hidden = 4;
-  model.num_blocks = 2;
-  model.num_heads = 2;
-  model.num_kv_heads = 1;
-  model.head_dim = 2;
-  model.ffn = 8;
-  model.context = 8;
-  return model;
+  return {.vocabulary = 16,
+          .hidden = 4,
+          .num_blocks = 2,
+          .num_heads = 2,
+          .num_kv_heads = 1,
+          .head_dim = 2,
+          .ffn = 8,
+          .context = 8};
 }
 
 }  // namespace
