@@ -19,14 +19,12 @@ constexpr auto kTell = std::chrono::seconds(1);
 constexpr auto kStandstill = std::chrono::seconds(10);
 constexpr auto kStopLimit = std::chrono::seconds(10);
 
+// Neither is asked of nothing.
 double mean(const std::deque<double>& values) {
-  return values.empty() ? 0
-                        : std::accumulate(values.begin(), values.end(), 0.0) /
-                              static_cast<double>(values.size());
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 double median(std::deque<double> values) {
-  if (values.empty()) return 0;
   std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
                    values.end());
   return values[values.size() / 2];
@@ -223,8 +221,8 @@ void Agent::tell(bool last) {
   if (service_) {
     const wan::IslandStatus status = service_->status();
     progress_.rounds = status.applied;
-    progress_.wan_sent = status.wan_sent;
-    progress_.wan_received = status.wan_received;
+    progress_.wan_sent = sent_before_ + status.wan_sent;
+    progress_.wan_received = received_before_ + status.wan_received;
     progress_.state_digest = status.state_root.hex();
   }
   if (last && keeper_) {
@@ -234,8 +232,9 @@ void Agent::tell(bool last) {
     progress_.state_digest = merkle_root(leaves).hex();
   }
   if (training_since_) progress_.seconds = seconds_before_ + to_seconds(now - *training_since_);
-  progress_.step_seconds = median(step_seconds_);
-  progress_.loss = mean(losses_);
+  // An agent that has not trained yet leaves what the one before it said.
+  if (!step_seconds_.empty()) progress_.step_seconds = median(step_seconds_);
+  if (!losses_.empty()) progress_.loss = mean(losses_);
   progress_.awaits = !said_.empty()      ? said_
                      : !unsaved_.empty() ? unsaved_
                      : idle_since_       ? director_->waiting_for()

@@ -98,6 +98,7 @@ class Agent {
   std::optional<Time> idle_since_, training_since_;
   Time told_{};
   double seconds_before_ = 0;
+  int64_t sent_before_ = 0, received_before_ = 0;  // of earlier agents of this island
 
   std::thread saving_;
   std::string unsaved_;  // why the newest checkpoint could not be saved

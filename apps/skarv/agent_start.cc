@@ -61,6 +61,8 @@ Status Agent::prepare() {
   if (auto before = read_progress(options_.folder / "report.json"); before.ok()) {
     progress_ = std::move(*before);
     seconds_before_ = progress_.seconds;
+    sent_before_ = progress_.wan_sent;
+    received_before_ = progress_.wan_received;
   }
   ++progress_.agent_starts;
   progress_.devices.resize(devices_.size());

@@ -149,8 +149,8 @@ std::string to_text(const Closing& closing) {
   const double gain = closing.data.unigram_nats - closing.validation_loss;
   rows = {{"", "value", ""}};
   rows.push_back({"validation loss", fixed(closing.validation_loss, 3),
-                  cat("nats; ", fixed(gain, 2), " under the unigram baseline of ",
-                      fixed(closing.data.unigram_nats, 3))});
+                  cat("nats; ", fixed(std::abs(gain), 2), gain >= 0 ? " under" : " above",
+                      " the unigram baseline of ", fixed(closing.data.unigram_nats, 3))});
   rows.push_back({"tokens/s of the mixture", fixed(tokens_per_second(closing), 0),
                   cat("of ", fixed(closing.predicted.sum_of_parts, 0), " for the devices alone")});
   rows.push_back({"mixed efficiency", percent(mixed_efficiency(closing)),

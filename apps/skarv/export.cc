@@ -120,7 +120,7 @@ void add_export(CLI::App& app, VerbAction& action) {
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
   verb->add_flag("--json", flags->json, "print JSON");
-  verb->footer("Example: skarv export runs/demo --out runs/demo/export");
+  verb->footer("Example: skarv export runs/demo --out demo-model");
   verb->callback([flags, &action] { action = [flags] { return export_verb(*flags); }; });
 }
 

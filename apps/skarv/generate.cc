@@ -58,7 +58,7 @@ void add_generate(CLI::App& app, VerbAction& action) {
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
   verb->add_flag("--json", flags->json, "print JSON");
-  verb->footer("Example: skarv generate runs/demo/export --prompt \"def \" --tokens 100");
+  verb->footer("Example: skarv generate demo-model --prompt \"def \" --tokens 100");
   verb->callback([flags, &action] { action = [flags] { return generate(*flags); }; });
 }
 

@@ -13,7 +13,7 @@ namespace skarv {
 namespace {
 
 struct JoinFlags {
-  std::string job, island, folder, data, listen = "0.0.0.0:0", advertise, coordinator;
+  std::string job, island, folder, data, listen, advertise, coordinator;
   std::vector<std::string> routes;
   NetworkFlags network;
   bool trace = false;
@@ -57,7 +57,7 @@ Status join_run(const JoinFlags& flags) {
   options.folder = flags.folder;
   options.data = flags.data.empty() ? options.job.run.data.folder : flags.data;
   SKARV_TRY(load_data(options.data).status().wrap("--data " + options.data));
-  options.listen = flags.listen;
+  options.listen = listen_address(flags.network, flags.listen, 0);
   options.advertise = flags.advertise;
   options.coordinator = flags.coordinator;
   options.transport = network.transport;
@@ -95,8 +95,9 @@ void add_join(CLI::App& app, VerbAction& action) {
       ->required();
   verb->add_option("--coordinator", flags->coordinator, "its address")->required();
   verb->add_option("--data", flags->data, "token files, instead of the run file's folder");
-  verb->add_option("--listen", flags->listen, "address for the other islands")
-      ->capture_default_str();
+  verb->add_option(
+      "--listen", flags->listen,
+      "address for the other islands; default any port, with --plain of this machine only");
   verb->add_option("--advertise", flags->advertise, "where others reach it, if not there");
   verb->add_option("--route", flags->routes, "ISLAND=ADDRESS: reach that island there instead");
   add_network_flags(*verb, flags->network);

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 
@@ -47,6 +48,15 @@ Status explain(const CLI::App& app, const CLI::ParseError& error, int argc, char
                  verb->get_name() + " --help shows every flag and an example");
 }
 
+// A verb whose answer did not arrive has not done what it was asked for. One who stops reading, as
+// `head` does, has what they wanted.
+Status printed() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return Status();
+  const int why = errno != 0 ? errno : EIO;
+  return why == EPIPE ? Status() : io_error("cannot write", "standard output", why);
+}
+
 }  // namespace
 
 }  // namespace skarv
@@ -83,6 +93,7 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     status = status_of(error);
   }
+  if (status.ok()) status = printed();
   if (!status.ok()) std::fprintf(stderr, "skarv: %s\n", status.to_string().c_str());
   return exit_code_of(status);
 }

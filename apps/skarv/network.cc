@@ -12,6 +12,11 @@ void add_network_flags(CLI::App& verb, NetworkFlags& flags) {
   verb.add_flag("--plain", flags.plain, "no TLS; loopback addresses only");
 }
 
+std::string listen_address(const NetworkFlags& flags, const std::string& given, int port) {
+  if (!given.empty()) return given;
+  return cat(flags.plain ? "127.0.0.1" : "0.0.0.0", ":", port);
+}
+
 Result<Network> open_network(const NetworkFlags& flags, const Run& run, const std::string& name) {
   if (flags.certs.empty() == !flags.plain) {
     return config_error("say how connections are secured: --certs FOLDER, or --plain on loopback")

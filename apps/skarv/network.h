@@ -19,6 +19,10 @@ struct NetworkFlags {
 };
 void add_network_flags(CLI::App& verb, NetworkFlags& flags);
 
+// Where to listen: at `given`, or where nobody says it, everywhere; without TLS on this machine
+// only.
+std::string listen_address(const NetworkFlags& flags, const std::string& given, int port);
+
 struct Network {
   std::shared_ptr<net::Transport> transport;
   net::Options options;

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <set>
@@ -27,6 +28,7 @@ struct PlanFlags {
 };
 
 constexpr double kQuietSeconds = 2;
+constexpr double kLeastBudget = 0.001, kMostBudget = 1e6;  // seconds
 
 // The model of a run whose data is not there yet is enough to plan with.
 Result<Run> read_plan_run(const PlanFlags& flags) {
@@ -64,7 +66,20 @@ PlannerLimits limits_of(const PlanFlags& flags) {
   return limits;
 }
 
+// What a person reads below the table.
+Json change_of(const Replanned& replanned) {
+  return {
+      {"is_kept", replanned.is_kept},           {"reason", replanned.reason},
+      {"moved_bytes", replanned.moved_bytes},   {"move_seconds", replanned.move_seconds},
+      {"gain_seconds", replanned.gain_seconds}, {"pays_after_steps", replanned.pays_after_steps}};
+}
+
 Status plan(const PlanFlags& flags) {
+  if (std::isnan(flags.budget_seconds)) {  // which a range lets pass
+    return config_error("--budget is not a number")
+        .at("skarv plan")
+        .with_hint("give CPU seconds, or leave it out");
+  }
   SKARV_ASSIGN(const Run run, read_plan_run(flags));
   SKARV_ASSIGN(const Cluster cluster, read_cluster(flags.cluster));
   SKARV_ASSIGN(const Profile profile, profile_of(flags, run, cluster));
@@ -72,12 +87,14 @@ Status plan(const PlanFlags& flags) {
       cat(flags.cluster, flags.profile.empty() ? "" : " with " + flags.profile);
   PlanReport report;
   std::string change;
+  Json json_change;
   if (!flags.from.empty()) {
     SKARV_ASSIGN(const Plan running, read_plan(flags.from));
     auto replanned = replan(running, run, cluster, profile, limits_of(flags));
     if (!replanned.ok()) return replanned.status().wrap(inputs);
     report = std::move(replanned->report);
     change = to_text(*replanned);
+    json_change = change_of(*replanned);
   } else if (flags.plan.empty()) {
     auto made = make_plan(run, cluster, profile, limits_of(flags));
     if (!made.ok()) return made.status().wrap(inputs);
@@ -92,7 +109,9 @@ Status plan(const PlanFlags& flags) {
     SKARV_TRY(write_file_atomic(flags.output, to_json(report.plan).dump(1) + "\n"));
   }
   if (flags.json) {
-    std::printf("%s\n", to_json(report).dump(2).c_str());
+    Json json = to_json(report);
+    if (!json_change.is_null()) json["change"] = std::move(json_change);
+    std::printf("%s\n", json.dump(2).c_str());
     return Status();
   }
   std::printf("%s%s", to_table(report).c_str(), change.c_str());
@@ -119,8 +138,9 @@ void add_plan(CLI::App& app, VerbAction& action) {
   verb->add_option("--data", flags->data, "data folder, instead of the run file's");
   verb->add_option("--out", flags->output, "the plan (JSON)")->capture_default_str();
   verb->add_option("--budget", flags->budget_seconds, "CPU seconds; then the best so far is taken")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("--schedule", flags->schedules, "only these schedules")
+      ->check(CLI::Range(kLeastBudget, kMostBudget));
+  verb->add_option("--schedule", flags->schedules, "only this schedule (may be repeated)")
+      ->allow_extra_args(false)
       ->check(CLI::IsMember({"1f1b", "zero-bubble"}));
   verb->add_flag("--trainable", flags->trainable, "only what `skarv train` can run today");
   verb->add_flag("--json", flags->json, "print plan and figures as JSON");

@@ -191,11 +191,12 @@ void add_simulate(CLI::App& app, VerbAction& action) {
   auto flags = std::make_shared<SimulateFlags>();
   CLI::App* verb = app.add_subcommand(
       "simulate", "play a plan without devices: step time, memory, wires, where the time goes");
-  verb->add_option("run", flags->run,
-                   "run file (TOML): model, batch, precision, exchange; else --model");
+  CLI::Option* run = verb->add_option(
+      "run", flags->run, "run file (TOML): model, batch, precision, exchange; else --model");
   verb->add_option("--cluster", flags->cluster, "cluster file (TOML)")->required();
   verb->add_option("--plan", flags->plan, "plan (JSON), also one written by hand")->required();
-  verb->add_option("--model", flags->model, "model (JSON): config.json, or Skarv's own form");
+  verb->add_option("--model", flags->model, "model (JSON): config.json, or Skarv's own form")
+      ->excludes(run);
   verb->add_option("--profile", flags->profile,
                    "profile (JSON) of skarv probe, or FOLDER:MODEL of tables; without it the "
                    "chip catalog's estimate");

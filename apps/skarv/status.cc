@@ -16,6 +16,23 @@ struct StatusFlags {
   bool json = false;
 };
 
+// The file is another process's: what it lacks is left out.
+std::string line_of(const Json& coordinator) {
+  std::string line = "coordinator:";
+  const auto number = [&](const char* key, const char* what) {
+    if (!coordinator.is_object() || !coordinator.contains(key)) return;
+    const Json& value = coordinator[key];
+    if (value.is_number_integer()) line += cat(" ", value.get<int64_t>(), " ", what);
+  };
+  number("committed", "rounds committed,");
+  number("samples_used", "samples counted");
+  if (coordinator.is_object() && coordinator.contains("state_root") &&
+      coordinator["state_root"].is_string()) {
+    line += ", state root " + coordinator["state_root"].get<std::string>().substr(0, 16);
+  }
+  return line;
+}
+
 Status show_status(const StatusFlags& flags) {
   const std::filesystem::path folder = flags.folder;
   const auto coordinator = read_json(folder / "coordinator" / "status.json");
@@ -41,7 +58,7 @@ Status show_status(const StatusFlags& flags) {
     std::printf("%s\n", json.dump(2).c_str());
   } else {
     std::printf("%s", format_table(rows).c_str());
-    std::printf("coordinator: %s\n", coordinator->dump().c_str());
+    std::printf("%s\n", line_of(*coordinator).c_str());
   }
   return Status();
 }

@@ -20,6 +20,7 @@ namespace skarv {
 
 namespace {
 
+constexpr char kClosingFile[] = "closing.json";  // the last thing that a run writes
 constexpr auto kStopPatience = std::chrono::seconds(60);
 constexpr auto kLockPatience = std::chrono::seconds(2);
 constexpr auto kEvaluateLimit = std::chrono::minutes(30);
@@ -64,6 +65,18 @@ Status check_steps(const Run& run, const std::string& origin) {
                           ", the steps of a round: the last ones would never be merged"))
       .at(origin)
       .with_hint(cat("use ", run.steps / round * round + round));
+}
+
+// A run that is over has nothing to resume: what it came to is shown and stays as it is.
+Status tell_closing(const std::filesystem::path& folder, bool json) {
+  if (!json) {
+    std::printf("this run is over: closing table: %s; exported model: %s\n",
+                (folder / kClosingFile).c_str(), (folder / "export").c_str());
+    return Status();
+  }
+  SKARV_ASSIGN(const Json closing, read_json(folder / kClosingFile));
+  std::printf("%s\n", closing.dump(2).c_str());
+  return Status();
 }
 
 // Before a folder is made, not when the relays are started.
@@ -162,6 +175,7 @@ Status train(const TrainFlags& flags) {
   FileHandle lock;
   if (flags.resume) {
     SKARV_ASSIGN(lock, lock_folder(folder, "trains", kLockPatience));
+    if (std::filesystem::exists(folder / kClosingFile)) return tell_closing(folder, flags.json);
   }
 
   Job job{input.run, cluster, {}, {}};
@@ -228,7 +242,7 @@ Status train(const TrainFlags& flags) {
     traced = merged.status();
   }
   closing.wall_seconds = to_seconds(Clock::real().now() - began);
-  SKARV_TRY(write_file_atomic(folder / "closing.json", to_json(closing).dump(1) + "\n"));
+  SKARV_TRY(write_file_atomic(folder / kClosingFile, to_json(closing).dump(1) + "\n"));
   if (flags.json) {
     std::printf("%s\n", to_json(closing).dump(2).c_str());
   } else {

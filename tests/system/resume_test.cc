@@ -153,6 +153,19 @@ TEST(SlowResumeOfTwoIslandsTest, IsBitEqual) {
     return read_file(run.out() / "export" / "model.safetensors").value();
   };
   EXPECT_TRUE(weights(stopped) == weights(whole)) << "not a bit may differ";
+
+  // What went over the wires before the stop counts, too: three rounds of ten.
+  for (const char* island : {"north", "south"}) {
+    EXPECT_GT(stopped.report(island).at("wan_sent").get<double>(),
+              0.9 * whole.report(island).at("wan_sent").get<double>());
+  }
+
+  // A run that is over stays as it is.
+  const Json closing = stopped.closing();
+  ASSERT_GT(closing.at("step_seconds").get<double>(), 0);
+  stopped.start({"--resume"});
+  EXPECT_EQ(stopped.wait(kLimit), 0) << stopped.last_words();
+  EXPECT_EQ(stopped.closing(), closing);
 }
 
 }  // namespace

@@ -1,0 +1,74 @@
+// What the program prints, to a person and to a script, and the forms of its command line.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "skarv/program_fixture.h"
+
+namespace skarv {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr auto kDeadline = std::chrono::seconds(10);
+
+// A copy of the good inputs to write beside.
+struct InputsOfOne {
+  const fs::path folder = fs::temp_directory_path() / cat("skarv-output-", ::getpid());
+  InputsOfOne() { fs::copy(good_inputs(), folder, fs::copy_options::recursive); }
+  ~InputsOfOne() {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+  }
+};
+
+ProgramEnd skarv(const fs::path& folder, const std::string& command) {
+  std::vector<std::string> words = split(command, ' ');
+  words.insert(words.begin(), SKARV_PROGRAM);
+  return run_program(words, folder, kDeadline);
+}
+
+// A table that nobody could read has not been shown.
+TEST(Output, ThatCannotBeWrittenIsAFailure) {
+  const std::string verb =
+      std::string(SKARV_PROGRAM) +
+      " plan run.toml --cluster cluster.toml --profile profile.json --price plan.json";
+  for (const std::string& flags : {std::string(), std::string(" --json")}) {
+    const ProgramEnd full =
+        run_program({"/bin/sh", "-c", verb + flags + " > /dev/full"}, good_inputs(), kDeadline);
+    EXPECT_EQ(full.exit_code, 1) << full.text;
+    EXPECT_NE(full.text.find("standard output"), std::string::npos) << full.text;
+    EXPECT_NE(full.text.find("hint: "), std::string::npos) << full.text;
+  }
+  const ProgramEnd closed = run_program({"/bin/sh", "-c", verb + " >&-"}, good_inputs(), kDeadline);
+  EXPECT_NE(closed.exit_code, 0) << closed.text;
+}
+
+TEST(CommandLine, FlagsThatRepeatDoNotSwallowWhatComesAfterThem) {
+  const InputsOfOne inputs;
+  for (const std::string command :
+       {"data --quiet --vocabulary 300 --extension .txt corpus --out x",
+        "plan --schedule 1f1b --schedule zero-bubble run.toml --cluster cluster.toml "
+        "--profile profile.json --out o.json"}) {
+    const ProgramEnd end = skarv(inputs.folder, command);
+    EXPECT_EQ(end.exit_code, 0) << end.text;
+  }
+}
+
+// What a person reads below the table, a script finds too.
+TEST(Plan, TellsAScriptWhatAChangeMoves) {
+  const InputsOfOne inputs;
+  const ProgramEnd end = skarv(inputs.folder,
+                               "plan run.toml --cluster cluster.toml --profile profile.json "
+                               "--from plan.json --out o.json --json");
+  ASSERT_EQ(end.exit_code, 0) << end.text;
+  const auto json = parse_json(end.text, "plan");
+  ASSERT_TRUE(json.ok()) << json.status();
+  ASSERT_TRUE(json->contains("change")) << end.text;
+  EXPECT_EQ((*json)["change"]["moved_bytes"], 0);
+  EXPECT_EQ((*json)["change"]["is_kept"], true);
+}
+
+}  // namespace
+}  // namespace skarv
