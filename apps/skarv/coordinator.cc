@@ -8,6 +8,7 @@
 #include "inputs.h"
 #include "interrupt.h"
 #include "network.h"
+#include "spec/uplink.h"
 #include "verb.h"
 
 namespace skarv {
@@ -16,22 +17,15 @@ namespace {
 
 // Islands hear of the end from the last heartbeats.
 constexpr auto kFarewell = std::chrono::seconds(3);
+constexpr int kPort = 7700;
 
 struct CoordinatorFlags {
-  std::string job, folder, listen = "0.0.0.0:7700";
+  std::string job, folder, listen;
   NetworkFlags network;
 };
 
-// Uplink of an island's site for the share of merging that it gets.
-double uplink_of(const Cluster& cluster, const std::string& island) {
-  double uplink = 0;
-  if (const Site* site = cluster.find_site(island); site != nullptr)
-    uplink = site->uplink_bandwidth;
-  for (const Link& link : cluster.links) {
-    if (link.from == island || link.to == island) uplink = std::max(uplink, link.bandwidth);
-  }
-  return uplink > 0 ? uplink : 1;
-}
+// Islands may be called as they like: their devices say where they are.
+std::string site_of(const Island& island) { return split(island.devices().front(), '/').front(); }
 
 Status coordinate(const CoordinatorFlags& flags) {
   SKARV_ASSIGN(const Job job, read_job(flags.job));
@@ -40,11 +34,11 @@ Status coordinate(const CoordinatorFlags& flags) {
   options.run = job.run;
   for (const Island& island : job.plan.islands) {
     options.view.islands.push_back(
-        {island.name, uplink_of(job.cluster, island.name), island.samples()});
+        {island.name, uplink_of(job.cluster, site_of(island)), island.samples()});
   }
   options.last_round = job.run.steps / job.run.steps_per_round();
   options.folder = flags.folder;
-  options.listen = flags.listen;
+  options.listen = listen_address(flags.network, flags.listen, kPort);
   options.transport = network.transport;
   options.net = network.options;
 
@@ -84,7 +78,8 @@ void add_coordinator(CLI::App& app, VerbAction& action) {
   verb->add_option("--job", flags->job, "job.json that skarv train wrote")->required();
   verb->add_option("--folder", flags->folder, "ledger and events; the same at a restart")
       ->required();
-  verb->add_option("--listen", flags->listen, "address")->capture_default_str();
+  verb->add_option("--listen", flags->listen,
+                   cat("address; default 0.0.0.0:", kPort, ", with --plain 127.0.0.1:", kPort));
   add_network_flags(*verb, flags->network);
   verb->footer(
       "Example: skarv coordinator --job job.json --folder coordinator --certs certs "

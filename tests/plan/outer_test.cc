@@ -98,6 +98,27 @@ TEST(OuterRound, UplinksAreShared) {
   EXPECT_GT(world.round().contribute_ns, open + 300'000'000);  // two flows on every uplink
 }
 
+TEST(OuterRound, MergingIsSharedByTheFastestLinkWhereNoUplinkIsKnown) {
+  World world;
+  world.cluster = cluster_of({{"a", {0}}, {"b", {0}}, {"c", {0}}});
+  world.cluster.links = {
+      {"a", "b", 10e6, 0.1, 0, 0}, {"a", "c", 10e6, 0.1, 0, 0}, {"b", "c", 40e6, 0.1, 0, 0}};
+  world.islands = {{"first", "a", 1'000'000'000, 8, 1},
+                   {"second", "b", 1'000'000'000, 8, 1},
+                   {"third", "c", 1'000'000'000, 8, 1}};
+  const OuterRound round = world.round();
+  for (const TransferFigures& one : round.transfers) {
+    // Contributions to the merger, and what it merged: 10 : 40 : 40.
+    const double merged_there = one.to == "first" ? 10.0 / 90 : 40.0 / 90;
+    const double merged_here = one.from == "first" ? 10.0 / 90 : 40.0 / 90;
+    EXPECT_NEAR(static_cast<double>(one.bytes),
+                merged_there * static_cast<double>(round.fragment_bytes_up) +
+                    merged_here * static_cast<double>(round.fragment_bytes_down),
+                4)
+        << one.from << " to " << one.to;
+  }
+}
+
 TEST(OuterRound, AQuorumDoesNotWaitForTheSlowest) {
   World world;
   world.islands[1].step_ns = 3'000'000'000;

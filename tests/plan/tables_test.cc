@@ -35,6 +35,15 @@ TEST(Csv, ReadsQuotesCommentsAndLineEnds) {
   EXPECT_EQ(table->row(0).line(), 4);
 }
 
+TEST(Csv, ASpreadsheetsMarkIsNoPartOfTheFirstColumn) {
+  const Result<CsvTable> table = CsvTable::parse(
+      "\xEF\xBB\xBF"
+      "a,b\n1,2\n",
+      "t.csv");
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ(*table->column("a"), 0);
+}
+
 TEST(Csv, RefusesWithFileAndLine) {
   const struct {
     const char *text, *part;

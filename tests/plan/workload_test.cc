@@ -74,6 +74,19 @@ TEST(Workload, RefusesFiguresBeyondAllMeasure) {
   EXPECT_EQ(Workload::from_run(small_run(4), profile).status().origin(), "profile");
 }
 
+TEST(Workload, RefusesBlocksThatTakeNoTime) {
+  Profile profile = small_profile({1});
+  for (LayerTime& time : profile.layers) {
+    time.forward = time.backward_input = time.backward_weight = 0;
+    if (time.kind == LayerKind::kBlock) time.forward = 1e-6;
+  }
+  EXPECT_TRUE(Workload::from_run(small_run(4), profile).ok()) << "a lookup may be that quick";
+  for (LayerTime& time : profile.layers) time.forward = 1e-12;
+  const Status status = Workload::from_run(small_run(4), profile).status();
+  EXPECT_EQ(status.code(), Code::kInvalidArgument);
+  EXPECT_THAT(status.message(), testing::HasSubstr("a block of cpu, microbatch 1, takes no time"));
+}
+
 TEST(Workload, MayBeMadeOfAnyLayers) {
   Workload workload(2048, {{100, 8}, {200, 8}, {50, 0}}, {0, 1, 2});
   for (int kind : {0, 1, 2}) {

@@ -16,6 +16,7 @@ int64_t whole_bytes(double bytes) { return static_cast<int64_t>(std::ceil(bytes)
 // Beyond these, sums over a step would not stay in 63 bits.
 constexpr double kLongest = 1e4;  // seconds
 constexpr double kLargest = 1e15;
+constexpr double kShortestBlock = 1e-9;  // seconds: without any time there is no rate to compare
 
 Status check_layer(const LayerTime& time) {
   const auto check = [&](const char* what, double value, double most, const char* unit) -> Status {
@@ -29,6 +30,13 @@ Status check_layer(const LayerTime& time) {
   SKARV_TRY(check("backward_input", time.backward_input, kLongest, "s"));
   SKARV_TRY(check("backward_weight", time.backward_weight, kLongest, "s"));
   SKARV_TRY(check("update", time.update, kLongest, "s"));
+  const double block = time.forward + time.backward_input + time.backward_weight;
+  if (time.kind == LayerKind::kBlock && block < kShortestBlock) {
+    return config_error(cat("a block of ", time.chip, ", microbatch ", time.microbatch,
+                            ", takes no time forward and backward"))
+        .at("profile")
+        .with_hint("measure again with `skarv probe`");
+  }
   SKARV_TRY(check("activation_bytes", time.activation_bytes, kLargest, "bytes"));
   return check("transient_bytes", time.transient_bytes, kLargest, "bytes");
 }

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "plan/simulate/flow_pool.h"
+#include "spec/uplink.h"
 
 namespace skarv {
 namespace {
@@ -104,17 +105,11 @@ class Round {
     return {};
   }
 
-  // Part of the slabs that an island merges: by its site's uplink, equally where none is stated.
+  // Part of the slabs that an island merges.
   double share(size_t island) const {
-    double sum = 0, mine = 0;
-    bool stated = true;
-    for (size_t i = 0; i < islands_.size(); ++i) {
-      const double uplink = setting_.cluster.find_site(islands_[i].site)->uplink_bandwidth;
-      stated = stated && uplink > 0;
-      sum += uplink;
-      if (i == island) mine = uplink;
-    }
-    return stated ? mine / sum : 1.0 / static_cast<double>(islands_.size());
+    double sum = 0;
+    for (const OuterIsland& one : islands_) sum += uplink_of(setting_.cluster, one.site);
+    return uplink_of(setting_.cluster, islands_[island].site) / sum;
   }
 
   // All flows of a transfer begin at once; the last one's end counts.

@@ -10,6 +10,7 @@
 namespace skarv {
 namespace {
 
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // of spreadsheets
 constexpr size_t kMaxFields = 1000;  // a row wider than that is another kind of file
 
 std::string place(const std::string& origin, int line) { return cat(origin, ":", line); }
@@ -57,6 +58,7 @@ Status check_header(const std::vector<std::string>& header, const std::string& w
 Result<CsvTable> CsvTable::parse(std::string_view text, const std::string& origin) {
   CsvTable table;
   table.origin_ = origin;
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   int number = 0;
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
