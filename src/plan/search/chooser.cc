@@ -22,11 +22,12 @@ constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;
 // ... by their devices, where the answer before it is refined is at most this much longer than the
 // refined one of the cluster with one more: parts in a hundred, of a handful of devices and beyond.
 constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
-// Different plans that are refined, each for a second at most, or a moment of many devices.
+// Different plans that are refined, each for half a second at most, and then the best of them for
+// another second; of many devices the best alone, for a moment.
 constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
 constexpr int64_t kMedium = 512;  // devices
-constexpr int64_t kActionsOfFew = 1'000'000, kActionsOfMany = 200'000;
-constexpr int64_t kMostActions = 4'000'000;  // in all; nothing but the best is refined after that
+constexpr int64_t kActionsOfBest = 2'000'000, kActionsOfFew = 1'000'000, kActionsOfMany = 200'000;
+constexpr int64_t kMostActions = 5'000'000;  // in all; nothing but the best is refined after that
 
 class Chooser {
  public:
@@ -85,19 +86,26 @@ class Chooser {
   Status refine_starts(const World& world, PricedPlan first, Chosen& chosen) {
     if (chosen.step_ns > question_.worth_ns || world.is_over_budget()) return {};
     const int64_t count = world.num_devices();
-    const int64_t actions = count <= kMedium ? kActionsOfFew : kActionsOfMany;
     std::vector<PricedPlan> starts = {std::move(first)};
     if (count <= static_cast<int64_t>(kFewDevices)) {
       starts.insert(starts.end(), starts_.begin(), starts_.end());
     }
+    const PricedPlan* best = &starts.front();
     for (PricedPlan& start : starts) {
-      if (world.is_over_budget()) break;
-      if (&start != &starts.front() && is_late()) break;
-      SKARV_ASSIGN(const int64_t ns, refine(question_.pricer, question_.limits, actions, start));
+      if (world.is_over_budget() || (&start != &starts.front() && is_late())) break;
+      SKARV_ASSIGN(const int64_t ns,
+                   refine(question_.pricer, question_.limits,
+                          count <= kMedium ? kActionsOfFew : kActionsOfMany, start));
       if (ns >= chosen.step_ns) continue;
       chosen.step_ns = ns;
-      chosen.plan = std::move(start.plan);
+      best = &start;
     }
+    PricedPlan last = *best;
+    if (count <= kMedium && !world.is_over_budget()) {
+      SKARV_ASSIGN(chosen.step_ns,
+                   refine(question_.pricer, question_.limits, kActionsOfBest, last));
+    }
+    chosen.plan = std::move(last.plan);
     return {};
   }
 

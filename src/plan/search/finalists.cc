@@ -19,8 +19,8 @@ constexpr int kSharings = 2;  // of the samples, by simulated times
 // both sharings of the optimizer: some 30 ms each.
 constexpr int64_t kMostTwice = 20'000;
 
-// The part of a step that sharing the optimizer by speed has to save at least to be tried there.
-constexpr int64_t kWorthSharing = 1000;
+// What sharing the optimizer by speed has to save of a longer step to be tried.
+constexpr int64_t kWorthSharing = 1000;  // one part in so many
 
 bool is_long(const IslandShape& shape) {
   int64_t num_actions = 0;
@@ -37,6 +37,11 @@ size_t num_judged(int64_t num_devices) {
   if (num_devices <= 64) return 48;
   if (num_devices <= 512) return 8;
   return num_devices <= 2048 ? 4 : 2;
+}
+
+const std::map<std::string, double>& shares_of(const Assembled& assembled, bool is_even) {
+  static const std::map<std::string, double> kEven;
+  return is_even ? kEven : assembled.owner_share;
 }
 
 }  // namespace
@@ -113,11 +118,6 @@ std::vector<int64_t> Finals::key_of(const IslandShape& shape) const {
     key.push_back(-2);
   }
   return key;
-}
-
-const std::map<std::string, double>& shares_of(const Assembled& assembled, bool is_even) {
-  static const std::map<std::string, double> kEven;
-  return is_even ? kEven : assembled.owner_share;
 }
 
 Result<Finals::Verdict> Finals::play(const Assembled& assembled, bool is_even,

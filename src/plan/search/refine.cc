@@ -22,7 +22,8 @@ class Refiner {
   Result<int64_t> run() {
     for (bool is_better = true; is_better && has_time();) {
       const size_t slowest = std::ranges::max_element(ns_) - ns_.begin();
-      is_better = improve(slowest) || move_two_borders(slowest) || swap_devices(slowest);
+      is_better = improve(slowest) || move_layers_far(slowest) || move_two_borders(slowest) ||
+                  swap_devices(slowest);
     }
     SKARV_TRY(broken_);
     return std::ranges::max(ns_);
@@ -196,19 +197,48 @@ class Refiner {
         recompute = recompute == Recompute::kFull ? Recompute::kNone : Recompute::kFull;
         return true;
       });
-      for (int by : {1, -1}) {
-        if (s + 1 == num_stages) break;
-        is_better |= attempt_pipelines(island, p, [&](Pipeline& pipeline) {
-          return move_borders(pipeline, {{s, by}});
-        });
+      if (s + 1 == num_stages) break;
+      is_better |= move_layer(island, p, s + 1, s);
+      is_better |= move_layer(island, p, s, s + 1);
+    }
+    return is_better;
+  }
+
+  // Stages between the two shift by a layer; memory may ask for less recomputation then, or more.
+  bool move_layer(size_t island, size_t p, size_t from, size_t to) {
+    bool is_better = false;
+    for (int changed : {0, 1, 2, 3}) {
+      is_better |= attempt_pipelines(island, p, [&](Pipeline& pipeline) {
+        std::vector<Stage>& stages = pipeline.stages;
+        if ((changed & 1) != 0) stages[from].recompute = Recompute::kNone;
+        if ((changed & 2) != 0) stages[to].recompute = Recompute::kFull;
+        std::vector<std::pair<size_t, int>> borders;
+        for (size_t s = std::min(from, to); s < std::max(from, to); ++s) {
+          borders.emplace_back(s, from > to ? 1 : -1);
+        }
+        return move_borders(pipeline, borders);
+      });
+    }
+    return is_better;
+  }
+
+  // To a stage that is not next to its own, the nearest first.
+  bool move_layers_far(size_t island) {
+    bool is_better = false;
+    for (size_t p : kinds_of(plan_.islands[island])) {
+      const size_t num_stages = plan_.islands[island].pipelines[p].stages.size();
+      for (size_t distance = 2; distance < num_stages; ++distance) {
+        for (size_t s = 0; s + distance < num_stages; ++s) {
+          is_better |= move_layer(island, p, s + distance, s);
+          is_better |= move_layer(island, p, s, s + distance);
+        }
       }
     }
     return is_better;
   }
 
   // Each behind its stage; whether all stages still have layers.
-  static bool move_borders(Pipeline& pipeline,
-                           std::initializer_list<std::pair<size_t, int>> borders) {
+  static bool move_borders(Pipeline& pipeline, const std::vector<std::pair<size_t, int>>& borders) {
     for (const auto& [stage, by] : borders) {
       pipeline.stages[stage].last += by;
       pipeline.stages[stage + 1].first += by;
@@ -217,7 +247,6 @@ class Refiner {
                                [](const Stage& stage) { return stage.first < stage.last; });
   }
 
-  // A layer to a stage that is not next to its own, or two from one and to one.
   bool move_two_borders(size_t island) {
     bool is_better = false;
     for (size_t p : kinds_of(plan_.islands[island])) {

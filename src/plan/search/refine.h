@@ -9,9 +9,9 @@
 namespace skarv {
 
 // Samples between pipelines, layers over borders, microbatches, schedules, recomputation, two
-// stages a device; then two borders at once, and devices swapped. Returns the step, never longer
-// than before; stops when `most_actions` have been played. Error: something is broken. REQUIRES:
-// the plan fits in memory; an island has whole sites.
+// stages a device; then layers to stages further away, two borders at once, devices swapped.
+// Returns the step, never longer than before; stops when `most_actions` have been played. Error:
+// something is broken. REQUIRES: the plan fits in memory; an island has whole sites.
 Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
                        PricedPlan& plan);
 

@@ -114,7 +114,7 @@ constexpr double kExact = 1e-9, kNearly = 0.005;
 // Each was worse once: by a price that was not the delivered one, samples that only move with
 // larger microbatches, recomputation that memory did not ask for, stages of which each is two,
 // devices that stand in another order in two pipelines.
-TEST(PlannerProperties, WhatWasWorseOnceIsNot) {
+TEST(SlowPlannerProperties, WhatWasWorseOnceIsNot) {
   struct Seed {
     uint64_t seed;
     Change change;
