@@ -12,37 +12,52 @@ namespace skarv {
 
 namespace {
 
+// Copies of a value recurse into it, so what comes from a file or a peer is bounded.
+constexpr int kMostNested = 100;
+
 // Sees a text while it is parsed: a member that stands twice would silently lose one of its values.
-class Members {
+class Watch {
  public:
-  bool see(Json::parse_event_t event, const Json& parsed) {
+  // False: leave this value out.
+  bool see(int depth, Json::parse_event_t event, const Json& parsed) {
     using Event = Json::parse_event_t;
     if (event == Event::object_start) open_.emplace_back();
     if (event == Event::object_end) open_.pop_back();
+    if (event == Event::object_start || event == Event::array_start) {
+      is_deep_ = is_deep_ || depth >= kMostNested;
+      return depth < kMostNested;
+    }
     if (event != Event::key) return true;
     const auto& name = parsed.get_ref<const std::string&>();
     if (!open_.back().insert(name).second && !twice_) twice_ = name;
     return true;
   }
-  const std::optional<std::string>& twice() const { return twice_; }
+  Status status() const {
+    if (is_deep_) {
+      return config_error(cat("values are nested more than ", kMostNested, " deep"))
+          .with_hint("nothing that Skarv reads is: name another file");
+    }
+    if (!twice_) return Status();
+    return config_error(cat("\"", *twice_, "\" stands twice in one object"))
+        .with_hint("keep one of the two");
+  }
 
  private:
   std::vector<std::set<std::string>> open_;  // names in each object around the place
   std::optional<std::string> twice_;
+  bool is_deep_ = false;
 };
 
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, const std::string& origin) {
-  Members members;
+  Watch watch;
   try {
-    Json json = Json::parse(text, [&](int, Json::parse_event_t event, Json& parsed) {
-      return members.see(event, parsed);
+    Json json = Json::parse(text, [&](int depth, Json::parse_event_t event, Json& parsed) {
+      return watch.see(depth, event, parsed);
     });
-    if (!members.twice()) return json;
-    return config_error(cat("\"", *members.twice(), "\" stands twice in one object"))
-        .at(origin)
-        .with_hint("keep one of the two");
+    if (!watch.status().ok()) return watch.status().at(origin);
+    return json;
   } catch (const nlohmann::json::parse_error& error) {
     const auto end = text.begin() + std::min(error.byte > 0 ? error.byte - 1 : 0, text.size());
     const auto line = 1 + std::count(text.begin(), end, '\n');

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <utility>
 
@@ -41,6 +42,14 @@ Result<std::string> text_of_line(const std::string& line, const std::string& fie
   return found->get<std::string>();
 }
 
+// In any case of letters: braces and quotes of "A.JSONL" are no text to learn.
+bool has_jsonl_name(const CorpusFile& file) {
+  std::string extension = file.path.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension == ".jsonl";
+}
+
 }  // namespace
 
 // One open file and what was read of it but not yet handed out.
@@ -52,10 +61,10 @@ class CorpusReader::FileCursor {
     return std::make_unique<FileCursor>(file, std::move(handle));
   }
   FileCursor(CorpusFile file, FileHandle handle)
-      : file_(std::move(file)), handle_(std::move(handle)) {}
+      : file_(std::move(file)), handle_(std::move(handle)), is_jsonl_(has_jsonl_name(file_)) {}
 
   const CorpusFile& file() const { return file_; }
-  bool is_jsonl() const { return file_.path.extension() == ".jsonl"; }
+  bool is_jsonl() const { return is_jsonl_; }
   uint64_t line() const { return line_; }
 
   // The next piece of at most `max_bytes`, cut after its last line end, or between characters when
@@ -120,6 +129,7 @@ class CorpusReader::FileCursor {
 
   CorpusFile file_;
   FileHandle handle_;
+  bool is_jsonl_ = false;
   std::string buffer_;
   size_t begin_ = 0;
   bool is_at_end_ = false;

@@ -67,6 +67,22 @@ TEST(JsonTest, ErrorNamesTheLine) {
   EXPECT_EQ(parse_json("[1e999]", "plan.json").status().code(), Code::kInvalidArgument);
 }
 
+// As deep as a peer likes: neither the parser nor a copy may recurse into it.
+TEST(JsonTest, EndlessNestingIsRefused) {
+  const std::string deep = std::string(300'000, '[') + std::string(300'000, ']');
+  for (const std::string& text : {deep, "{\"a\": " + deep + ", \"b\": 1}",
+                                  "[[{\"a\": {\"b\": " + deep + "}}], {\"c\": 1}]"}) {
+    const auto parsed = parse_json(text, "peer");
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_EQ(parsed.status().message(), "values are nested more than 100 deep");
+    EXPECT_EQ(parsed.status().origin(), "peer");
+  }
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
+  EXPECT_FALSE(parse_json(objects + "1" + std::string(100'000, '}'), "peer").ok());
+  EXPECT_TRUE(parse_json(std::string(99, '[') + std::string(99, ']'), "peer").ok());
+}
+
 TEST(JsonTest, AMemberStandsOnce) {
   const auto twice =
       parse_json(R"({"a": 1, "b": [{"c": 1}, {"c": 2}], "b2": {"a": 3, "a": 4}})", "x");

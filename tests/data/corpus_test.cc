@@ -144,6 +144,7 @@ TEST(CorpusTest, ReadsJsonLines) {
   folder.write("t.jsonl", "{\"body\": \"three\"}\n");
   options.text_field = "body";
   EXPECT_EQ(read_all(options).texts, (Texts{"three"}));
+  EXPECT_EQ(read_all(at(folder.write("U.JSONL", "{\"text\": \"four\"}\n"))).texts, (Texts{"four"}));
 }
 
 TEST(CorpusTest, BadJsonLinesAreNamed) {
