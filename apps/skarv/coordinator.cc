@@ -24,9 +24,6 @@ struct CoordinatorFlags {
   NetworkFlags network;
 };
 
-// Islands may be called as they like: their devices say where they are.
-std::string site_of(const Island& island) { return split(island.devices().front(), '/').front(); }
-
 Status coordinate(const CoordinatorFlags& flags) {
   SKARV_ASSIGN(const Job job, read_job(flags.job));
   SKARV_ASSIGN(Network network, open_network(flags.network, job.run, "coordinator"));

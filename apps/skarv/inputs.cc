@@ -79,6 +79,10 @@ Result<Plan> read_plan_input(const std::filesystem::path& path, const Run& run,
   return plan;
 }
 
+std::string site_of(const Island& island) {
+  return split(island.pipelines.front().stages.front().devices.front(), '/').front();
+}
+
 Json to_json(const Job& job) {
   return {{"version", 1},
           {"run", to_json(job.run)},

@@ -29,6 +29,9 @@ Result<Profile> read_profile_input(const std::filesystem::path& path, const Mode
 Result<Plan> read_plan_input(const std::filesystem::path& path, const Run& run,
                              const Cluster& cluster);
 
+// Islands may be called as they like: their devices say where they are.
+std::string site_of(const Island& island);
+
 // Everything that the coordinator, the agents and the workers of one run share, as one document.
 struct Job {
   Run run;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "fit.h"
 #include "inputs.h"
 #include "plan/cost/roofline.h"
 #include "plan/search/planner.h"
@@ -88,6 +89,7 @@ Status plan(const PlanFlags& flags) {
   PlanReport report;
   std::string change;
   Json json_change;
+  std::string overflow;  // a plan need not fit to be priced
   if (!flags.from.empty()) {
     SKARV_ASSIGN(const Plan running, read_plan(flags.from));
     auto replanned = replan(running, run, cluster, profile, limits_of(flags));
@@ -104,17 +106,20 @@ Status plan(const PlanFlags& flags) {
     auto priced = price_plan(given, run, cluster, profile);
     if (!priced.ok()) return priced.status().wrap(cat(flags.plan, " with ", inputs));
     report = std::move(*priced);
+    if (const Status fits = check_fits(report, cluster); !fits.ok()) overflow = fits.message();
   }
   if (flags.plan.empty()) {
     SKARV_TRY(write_file_atomic(flags.output, to_json(report.plan).dump(1) + "\n"));
   }
   if (flags.json) {
     Json json = to_json(report);
+    json["overflow"] = overflow;
     if (!json_change.is_null()) json["change"] = std::move(json_change);
     std::printf("%s\n", json.dump(2).c_str());
     return Status();
   }
   std::printf("%s%s", to_table(report).c_str(), change.c_str());
+  if (!overflow.empty()) std::printf("does not fit: %s\n", overflow.c_str());
   if (flags.plan.empty()) std::printf("plan: %s\n", flags.output.c_str());
   return Status();
 }

@@ -109,9 +109,10 @@ Status Supervisor::start_relays() {
   for (size_t i = 0; i < islands.size(); ++i) {
     for (size_t j = i + 1; j < islands.size(); ++j) {
       const std::string &a = islands[i].name, &b = islands[j].name;
-      const Link* link = options_.job.cluster.find_link(a, b);
+      const std::string from = site_of(islands[i]), to = site_of(islands[j]);
+      const Link* link = options_.job.cluster.find_link(from, to);
       if (link == nullptr) {
-        return config_error(cat("no link between ", a, " and ", b, " in the cluster file"))
+        return config_error(cat("no link between ", from, " and ", to, " in the cluster file"))
             .with_hint("add a [[link]], or run without --emulate-wan");
       }
       // The larger name dials the smaller one, so that is the way that needs a road; the first

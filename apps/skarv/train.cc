@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "closing.h"
 #include "export_run.h"
+#include "fit.h"
 #include "folder_lock.h"
 #include "interrupt.h"
 #include "plan/search/planner.h"
@@ -31,6 +32,19 @@ struct TrainFlags {
        quiet = false;
 };
 
+// A folder may hold what belongs to a run, its tokens and its files; but what a run would put its
+// own in place of stays with whoever made it.
+Status check_free(const std::filesystem::path& folder) {
+  for (const char* name : {"certs", "export", "wan", kClosingFile}) {
+    if (!std::filesystem::exists(folder / name)) continue;
+    return Status(Code::kAlreadyExists, Scope::kConfig,
+                  "this is there already, and not from a run in this folder")
+        .at((folder / name).string())
+        .with_hint("choose another --out");
+  }
+  return Status();
+}
+
 // Nothing of another run is overwritten, and a resumed run is the same run.
 Status check_folder(const TrainFlags& flags, const Run& run) {
   const auto job = std::filesystem::path(flags.folder) / "coordinator" / "job.json";
@@ -45,7 +59,7 @@ Status check_folder(const TrainFlags& flags, const Run& run) {
         .at(flags.folder)
         .with_hint("start without --resume");
   }
-  if (!exists) return Status();
+  if (!exists) return check_free(flags.folder);
   SKARV_ASSIGN(const Job before, read_job(job));
   if (digest_of(before.run) != digest_of(run)) {
     return Status(Code::kFailedPrecondition, Scope::kConfig,
@@ -83,10 +97,12 @@ Status tell_closing(const std::filesystem::path& folder, bool json) {
 Status check_links(const Plan& plan, const Cluster& cluster, const std::string& origin) {
   for (const Island& a : plan.islands) {
     for (const Island& b : plan.islands) {
-      if (a.name >= b.name || cluster.find_link(a.name, b.name) != nullptr) continue;
-      return config_error(cat("no link between ", a.name, " and ", b.name, " to emulate"))
+      if (a.name >= b.name || cluster.find_link(site_of(a), site_of(b)) != nullptr) continue;
+      const bool is_one_site = site_of(a) == site_of(b);
+      return config_error(cat("no link between ", site_of(a), " and ", site_of(b), " to emulate"))
           .at(origin)
-          .with_hint("add a [[link]] of these sites, or run without --emulate-wan");
+          .with_hint(is_one_site ? "two islands of one site have no WAN: run without --emulate-wan"
+                                 : "add a [[link]] of these sites, or run without --emulate-wan");
     }
   }
   return Status();
@@ -199,6 +215,7 @@ Status train(const TrainFlags& flags) {
     auto priced = price_plan(job.plan, input.run, cluster, job.profile);
     if (!priced.ok()) return priced.status().wrap(cat(flags.plan, " with ", flags.profile));
     predicted = std::move(*priced);
+    SKARV_TRY(check_fits(predicted, cluster).wrap(flags.plan));
   }
   if (flags.emulate_wan) SKARV_TRY(check_links(job.plan, cluster, flags.cluster));
   // Before anything trains: what is predicted cannot be changed by what is measured.

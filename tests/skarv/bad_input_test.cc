@@ -481,11 +481,33 @@ INSTANTIATE_TEST_SUITE_P(
              2,
              {"old/coordinator/job.json"},
              with_run(cut("old/coordinator/job.json", 50))},
+        Case{"plan_does_not_fit",
+             kTrain,
+             2,
+             {"plan.json", "north/a/0 needs", "of 1.00 MB", "smaller microbatches"},
+             change("cluster.toml", "1 GB", "1 MB")},
+        Case{"export_of_another",
+             kTrain,
+             2,
+             {"at r/export", "is there already", "--out"},
+             [](const fs::path& folder) {
+               fs::create_directories(folder / "r/export");
+               write_text(folder / "r/export/mine.txt", "dear");
+             }},
         Case{"no_link",
              kTrain + " --emulate-wan",
              2,
              {"cluster.toml", "no link", "[[link]]"},
              [](const fs::path& folder) {
+               std::string text = read_text(folder / "cluster.toml");
+               write_text(folder / "cluster.toml", text.substr(0, text.find("[[link]]")));
+             }},
+        Case{"no_link_of_a_renamed_island",
+             kTrain + " --emulate-wan",
+             2,
+             {"cluster.toml", "no link between north and south"},
+             [](const fs::path& folder) {
+               edit(folder / "plan.json", "\"south\"", "\"zed\"");
                std::string text = read_text(folder / "cluster.toml");
                write_text(folder / "cluster.toml", text.substr(0, text.find("[[link]]")));
              }},

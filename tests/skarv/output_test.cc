@@ -70,5 +70,19 @@ TEST(Plan, TellsAScriptWhatAChangeMoves) {
   EXPECT_EQ((*json)["change"]["is_kept"], true);
 }
 
+// A plan that is only priced need not fit; that it does not is said to both.
+TEST(Plan, SaysWhatDoesNotFit) {
+  const InputsOfOne inputs;
+  edit(inputs.folder / "cluster.toml", "1 GB", "1 MB");
+  const std::string price =
+      "plan run.toml --cluster cluster.toml --profile profile.json --price plan.json";
+  const ProgramEnd table = skarv(inputs.folder, price);
+  EXPECT_EQ(table.exit_code, 0) << table.text;
+  EXPECT_NE(table.text.find("does not fit: north/a/0 needs"), std::string::npos) << table.text;
+  const auto json = parse_json(skarv(inputs.folder, price + " --json").text, "plan");
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_NE((*json)["overflow"].get<std::string>().find("north/a/0 needs"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace skarv
