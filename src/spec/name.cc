@@ -28,7 +28,7 @@ std::string shown(std::string_view name) {
 
 MaybeProblem problem_of_owner(std::string path, const char* what, std::string_view name) {
   if (std::ranges::find(kTaken, name) == std::end(kTaken)) return std::nullopt;
-  return Problem{std::move(path), cat("a run has a \"", name, "\" of its own: no name of ", what),
+  return Problem{std::move(path), cat("\"", name, "\" is a part of every run: no name of ", what),
                  "choose another name"};
 }
 

@@ -458,7 +458,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"island_called_export",
              kTrain,
              2,
-             {"plan.json: islands[1].name", "\"export\" of its own"},
+             {"plan.json: islands[1].name", "\"export\" is a part of every run"},
              change("plan.json", "\"south\"", "\"export\"")},
         Case{"island_outside_the_folder",
              "simulate run.toml --cluster cluster.toml --profile profile.json --plan plan.json "

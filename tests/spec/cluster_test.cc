@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "cluster.toml:25", "second link"},
         BadFile{"site_of_dots", "name = \"south\"", "name = \"..\"", "cluster.toml:13", "\"..\""},
         BadFile{"site_of_the_run", "name = \"south\"", "name = \"export\"", "cluster.toml:13",
-                "of its own", "another name"},
+                "part of every run", "another name"},
         BadFile{"endless_round_trip", "\"100 ms\"", "\"1e300 s\"", "cluster.toml:24", "an hour",
                 "20 ms"},
         BadFile{"next_to_no_pace", "pace = 0.7", "pace = 1e-12", "cluster.toml:10", "millionth"},

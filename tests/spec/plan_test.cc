@@ -175,7 +175,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadPlan{"island_outside", [](Json& j) { j["islands"][1]["name"] = "../../x"; },
                 "islands[1].name", "../../x"},
         BadPlan{"island_of_the_run", [](Json& j) { j["islands"][1]["name"] = "export"; },
-                "islands[1].name", "of its own"},
+                "islands[1].name", "part of every run"},
         BadPlan{"idle_used",
                 [](Json& j) {
                   j["idle"] = {{{"device", "north/a/0"}}};
