@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "plan/search/island_time.h"
 
@@ -295,18 +296,23 @@ int64_t WholeShape::step_ns() const {
 }
 
 std::vector<int64_t> balance(const World& world, const WholeShape& whole, int64_t global_batch) {
+  const auto within = [&](int64_t ns) {
+    std::vector<int64_t> each;
+    for (const IslandChoice& choice : whole.islands) {
+      each.push_back(samples_within(world, choice.shapes.front(), ns, global_batch));
+    }
+    return each;
+  };
+  const auto sum = [](const std::vector<int64_t>& each) {
+    return std::accumulate(each.begin(), each.end(), int64_t{0});
+  };
   int64_t low = 0, high = whole.step_ns();
   std::vector<int64_t> best;
   while (low <= high) {
     const int64_t middle = low + (high - low) / 2;
-    int64_t total = 0;
-    std::vector<int64_t> each;
-    for (const IslandChoice& choice : whole.islands) {
-      each.push_back(samples_within(world, choice.shapes.front(), middle, global_batch));
-      total += each.back();
-    }
-    if (total >= global_batch) {
-      best = each;
+    std::vector<int64_t> each = within(middle);
+    if (sum(each) >= global_batch) {
+      best = std::move(each);
       high = middle - 1;
     } else {
       low = middle + 1;
@@ -316,14 +322,16 @@ std::vector<int64_t> balance(const World& world, const WholeShape& whole, int64_
     for (const IslandChoice& choice : whole.islands) best.push_back(choice.samples);
     return best;
   }
-  int64_t over = -global_batch;
-  for (int64_t mine : best) over += mine;
-  for (size_t i = best.size(); over > 0 && i-- > 0;) {
-    const int64_t taken = std::min(over, best[i]);
-    best[i] -= taken;
-    over -= taken;
+  // Pipelines take samples by the dozen: what is missing in a moment less goes to as few islands as
+  // can take it, the others keep what they would have.
+  std::vector<int64_t> samples = within(low - 1);
+  int64_t left = global_batch - sum(samples);
+  for (size_t i = best.size(); left > 0 && i-- > 0;) {
+    const int64_t added = std::min(left, best[i] - samples[i]);
+    samples[i] += added;
+    left -= added;
   }
-  return best;
+  return samples;
 }
 
 std::vector<WholeShape> search_sites(const World& world, int64_t global_batch, int min_islands) {
