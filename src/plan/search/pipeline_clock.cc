@@ -60,6 +60,11 @@ bool stays_on_host(const World& world, const PipelineGroup& group, int stage) {
   const StageShape& from = group.pipeline.stages[stage];
   const StageShape& to = group.pipeline.stages[stage + 1];
   if (!world.share_hosts(from.pool, to.pool)) return false;
+  // Replicas side by side fill the host: the next stage begins on another one.
+  if (from.pool == to.pool && !group.is_compact &&
+      num_replicas(group) * from.tensor_parallel >= world.pool(from.pool).per_host) {
+    return false;
+  }
   const Slots here = slots_of(world, group, stage), there = slots_of(world, group, stage + 1);
   const int num_different = std::max(here.per_host, there.per_host);
   for (int r = 0; r < std::min(num_replicas(group), num_different); ++r) {
