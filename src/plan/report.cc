@@ -99,6 +99,7 @@ Json to_json(const PlanReport& report) {
   return {{"estimated", report.estimated},
           {"step_seconds", report.step_seconds},
           {"tokens_per_second", report.tokens_per_second},
+          {"kept_by_rounds", report.kept_by_rounds},
           {"sum_of_parts", report.sum_of_parts},
           {"efficiency", report.efficiency},
           {"integer_bound", report.integer_bound},
@@ -149,6 +150,11 @@ std::string to_table(const PlanReport& report) {
               " tokens/s, ", percent(report.efficiency), " of the sum of the parts (",
               fixed(report.sum_of_parts, 1), " tokens/s; whole layers and samples allow ",
               percent(report.integer_bound), ")\n");
+  if (report.kept_by_rounds < 0.9995) {
+    text += cat("rounds between the islands take longer than steps cover them: ",
+                fixed(report.tokens_per_second * report.kept_by_rounds, 1), " tokens/s are left, ",
+                percent(report.kept_by_rounds), "\n");
+  }
   if (report.best_single_tokens_per_second > 0) {
     text +=
         cat("the best plan on ", report.best_single_chip,

@@ -36,11 +36,12 @@ struct AlternativeReport {
 
 struct PlanReport {
   Plan plan;
-  bool estimated = false;   // from the catalog, nothing was measured
-  double step_seconds = 0;  // of the slowest island
-  double tokens_per_second = 0;
-  double sum_of_parts = 0;  // tokens/s of all devices alone, idle ones too
-  double efficiency = 0;    // tokens_per_second / sum_of_parts
+  bool estimated = false;        // from the catalog, nothing was measured
+  double step_seconds = 0;       // of the slowest island
+  double tokens_per_second = 0;  // of steps; rounds between islands keep `kept_by_rounds` of it
+  double kept_by_rounds = 1;     // below 1 where training waits for rounds (outer/outer_round.h)
+  double sum_of_parts = 0;       // tokens/s of all devices alone, idle ones too
+  double efficiency = 0;         // tokens_per_second / sum_of_parts
   double integer_bound =
       0;  // efficiency if nobody ever waited, with these whole layers and samples
   std::vector<IslandReport> islands;

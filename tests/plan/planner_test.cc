@@ -7,6 +7,7 @@
 #include <map>
 
 #include "plan/examples.h"
+#include "plan/simulate/plan_step.h"
 
 namespace skarv {
 namespace {
@@ -73,6 +74,49 @@ TEST(Planner, MoreHostsAreNoBurdenWhateverTheirNetwork) {
       before = report->step_seconds;
     }
   }
+}
+
+// What is promised is what the run's own slabs and owners take, of many devices too.
+TEST(Planner, TheSimulatorPricesThePlanAsThePlannerDid) {
+  const skarv::Run run = small_run(160, 3);
+  Cluster cluster;
+  cluster.sites.push_back({"s", 0, {{"h", 20, 0, 1e4, 1e-4, {}}}});
+  cluster.sites[0].hosts[0].devices.push_back({"cpu", 4, 1'000'000'000, 0, ""});
+  const Profile profile = small_profile({1, 2});
+  const Result<PlanReport> report = make_plan(run, cluster, profile);
+  ASSERT_TRUE(report.ok()) << report.status();
+  const Result<PlanStep> step = simulate_plan(report->plan, run, cluster, profile);
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_DOUBLE_EQ(step->step_seconds(), report->step_seconds);
+}
+
+TEST(Planner, ADeviceAloneIsPricedWithMicrobatchesThatTheBatchHas) {
+  Profile profile = small_profile({1, 2});
+  const Profile large = small_profile({64});
+  for (LayerTime time : large.layers) {  // far faster, but nobody has so many samples
+    time.forward /= 100;
+    time.backward_input /= 100;
+    time.backward_weight /= 100;
+    profile.layers.push_back(time);
+  }
+  const Result<PlanReport> report = make_plan(small_run(2), cluster_of({{"s", {0}}}), profile);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_GT(report->efficiency, 0.9);
+  EXPECT_LE(report->efficiency, 1.0);
+}
+
+TEST(Planner, SaysWhatRoundsOverASlowLinkLeave) {
+  const skarv::Run run = small_run(32, 6);
+  Cluster cluster = demo_cluster();
+  const Profile profile = small_profile({1, 2, 4});
+  EXPECT_EQ(make_plan(run, cluster, profile)->kept_by_rounds, 1);
+  cluster.links[0].bandwidth = 10;
+  const Result<PlanReport> report = make_plan(run, cluster, profile);
+  EXPECT_LT(report->kept_by_rounds, 0.5);
+  EXPECT_THAT(to_table(*report), HasSubstr("rounds between the islands take longer"));
+  const Result<PlanStep> step = simulate_plan(report->plan, run, cluster, profile);
+  EXPECT_NEAR(step->tokens_per_second() / (report->tokens_per_second * report->kept_by_rounds), 1,
+              1e-6);
 }
 
 TEST(Planner, PipelinesWhenADeviceCannotHoldTheModel) {

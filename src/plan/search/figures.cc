@@ -145,6 +145,7 @@ double tokens_alone(const Workload& workload, const std::string& chip, double pa
   const int degree = degrees.front();
   const int middle = workload.kind(workload.num_layers() / 2);
   for (int size : workload.microbatches(chip, middle, degree)) {
+    if (size > global_batch && best > 0) break;  // ascending; the smallest there is must do
     int64_t work = 0, update = 0;
     for (int layer = 0; layer < workload.num_layers(); ++layer) {
       const Result<LayerCost> cost = workload.cost(chip, layer, size, degree);

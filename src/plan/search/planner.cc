@@ -28,8 +28,8 @@ Result<Desk> desk_of(const Run& run, const Cluster& cluster, const Profile& prof
               SlabTable(run.model, run.exchange.num_fragments)};
 }
 
-std::vector<std::string> advice_for(const PlanReport& report, const Run& run,
-                                    const Cluster& cluster) {
+// What the rounds between the islands leave of the step's speed, and what would suit the links.
+void add_rounds(const Run& run, const Cluster& cluster, PlanReport& report) {
   std::vector<OuterIsland> islands;
   for (const IslandReport& island : report.islands) {
     const Island* plan = report.plan.find_island(island.name);
@@ -40,10 +40,17 @@ std::vector<std::string> advice_for(const PlanReport& report, const Run& run,
                        std::llround(island.step_seconds * 1e9), island.samples,
                        static_cast<int>(hosts.size())});
   }
-  if (islands.size() < 2) return {};
-  const Result<std::vector<std::string>> advice =
-      advise(islands, {run.exchange, cluster, num_parameters(run.model)});
-  return advice.ok() ? *advice : std::vector<std::string>{};
+  if (islands.size() < 2) return;
+  const OuterSetting setting{run.exchange, cluster, num_parameters(run.model)};
+  const Result<OuterRound> round = price_round(islands, setting);
+  if (!round.ok()) {  // of steps it is the plan all the same
+    report.advice = {
+        cat("rounds between the islands cannot be priced: ", round.status().message())};
+    return;
+  }
+  report.kept_by_rounds = round->utilisation;
+  Result<std::vector<std::string>> advice = advise(islands, setting);
+  if (advice.ok()) report.advice = std::move(advice).value();
 }
 
 }  // namespace
@@ -68,7 +75,7 @@ Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profi
     report.best_single_tokens_per_second = static_cast<double>(run.tokens_per_step()) * 1e9 /
                                            static_cast<double>(chosen.best_single_ns);
   }
-  report.advice = advice_for(report, run, cluster);
+  add_rounds(run, cluster, report);
   return report;
 }
 
@@ -80,7 +87,7 @@ Result<PlanReport> price_plan(const Plan& plan, const Run& run, const Cluster& c
   PriceBook book;
   SKARV_ASSIGN(PlanReport report,
                figures_of(plan, Pricer(step, &desk.table, book), run.global_batch));
-  report.advice = advice_for(report, run, cluster);
+  add_rounds(run, cluster, report);
   return report;
 }
 

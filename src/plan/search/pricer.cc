@@ -39,9 +39,7 @@ int64_t cost_of(const Island& island, bool is_played) {
 
 std::vector<GroupLoad> Pricer::loads(const Island& island,
                                      const std::map<std::string, double>& owner_share) const {
-  if (slabs_ == nullptr || island.devices().size() > kFewDevices) {
-    return loads_of(island, world_.workload, owner_share);
-  }
+  if (slabs_ == nullptr) return loads_of(island, world_.workload, owner_share);
   Plan owners;
   owners.owner_share = owner_share;
   return loads_of(ownership_of(island, owners, *slabs_), *slabs_);
