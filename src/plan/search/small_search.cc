@@ -40,7 +40,10 @@ class SmallSearch {
     best_.clear();
     is_exact_ = true;
     for (Chain& chain : chains_) chain.timing.assign(num_devices_ + 1, std::nullopt);
-    for (const Set& set : promising) offer(set.chains);
+    for (const Set& set : promising) {
+      if (set.ns > longest_worth_playing(promising.front().ns)) break;
+      offer(set.chains);
+    }
     std::vector<IslandShape> result;
     for (const Set& set : best_) {
       IslandShape island = shape_of(set.chains);
@@ -53,6 +56,9 @@ class SmallSearch {
   }
 
  private:
+  // Estimates are not wrong by more than a fifth.
+  static int64_t longest_worth_playing(int64_t best_ns) { return best_ns + best_ns / 5; }
+
   // Stages in order, and the fastest way to run them for 1, 2, ... samples when `sharers`
   // pipelines in all share the optimizer state.
   struct Timing {
@@ -188,12 +194,12 @@ class SmallSearch {
         estimates.emplace_back(clocks[i].time_ns(samples), static_cast<int>(i));
       }
       std::ranges::sort(estimates);
-      const int64_t longest = estimates.front().first + estimates.front().first / 5;
+      const int64_t longest = longest_worth_playing(estimates.front().first);
       int best = 0;
       int64_t best_ns = INT64_MAX;
       for (auto [ns, i] : estimates) {
         if (is_exact_ && chain.stages.size() > 1) {
-          if (ns > longest) break;  // estimates are not that wrong
+          if (ns > longest) break;
           ns = replay_ns(world_, timing->options[i], samples, num_sharers, best_ns);
         }
         if (ns >= best_ns) continue;
