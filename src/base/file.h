@@ -14,7 +14,8 @@ namespace skarv {
 Result<std::string> read_file(const std::filesystem::path& path);
 
 // Writes to a temporary file beside `path`, fsyncs, renames over it and fsyncs the folder: after a
-// crash the file is the old one or the new one, never a piece.
+// crash the file is the old one or the new one, never a piece. A link, a device or a pipe is never
+// replaced: it is written through, without that promise.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view content);
 Status make_directories(const std::filesystem::path& path);
 Status sync_directory(const std::filesystem::path& path);
