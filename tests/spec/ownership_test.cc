@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 
+#include "base/random.h"
+#include "base/text.h"
 #include "spec/examples.h"
 
 namespace skarv {
@@ -79,6 +82,61 @@ TEST(Ownership, OwnedElementsFollowTheShares) {
   plan.owner_share = {{"a", 0}, {"b", 0}, {"c", 0}};
   ownership = ownership_of(plan.islands[0], plan, table);
   for (int owner : ownership.owner) EXPECT_GE(owner, 0);
+}
+
+// Every holder looked at for every slab, as the header says it.
+std::vector<int> owners_by_the_rule(const Ownership& ownership, const SlabTable& table,
+                                    const std::vector<double>& share) {
+  std::vector<int> order(table.size()), owner(table.size(), -1);
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, std::greater<>(), [&](int slab) { return table[slab].size(); });
+  std::vector<double> owned(share.size(), 0);
+  for (int slab : order) {
+    const std::vector<int>& members = ownership.groups[ownership.group_of_slab(slab)].members;
+    const bool is_wanted = std::ranges::any_of(members, [&](int rank) { return share[rank] > 0; });
+    double least = 0;
+    for (int rank : members) {
+      if (is_wanted && share[rank] == 0) continue;
+      const double load =
+          (owned[rank] + static_cast<double>(table[slab].size())) / (is_wanted ? share[rank] : 1);
+      if (owner[slab] >= 0 && load >= least) continue;
+      owner[slab] = rank;
+      least = load;
+    }
+    owned[owner[slab]] += static_cast<double>(table[slab].size());
+  }
+  return owner;
+}
+
+// Pipelines cut anywhere, so that ranks are in several groups; shares that are often equal, or 0.
+TEST(Ownership, EverySlabGoesToTheHolderWithTheLeastPerShare) {
+  Model model = example_run().model;
+  model.vocabulary = 300'000;  // several slabs of one tensor
+  const SlabTable table(model, 1);
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    const CounterRandom random(seed, "ownership");
+    uint64_t drawn = 0;
+    Plan plan;
+    Island& island = plan.islands.emplace_back();
+    std::vector<double> shares;
+    const double known[] = {0, 0.3, 0.3, 1, 1, 3};
+    const size_t num_pipelines = 1 + random.below(drawn++, 9);
+    for (size_t p = 0; p < num_pipelines; ++p) {
+      const int border = 1 + static_cast<int>(random.below(drawn++, 5));
+      island.pipelines.push_back({1, 1, "1f1b", {}});
+      for (const auto& [first, last] : {std::pair(0, border), std::pair(border, 6)}) {
+        Stage stage{first, last, {}, 1 + static_cast<int>(random.below(drawn++, 2))};
+        for (int member = 0; member < stage.tensor_parallel; ++member) {
+          stage.devices.push_back(cat("d", shares.size()));
+          shares.push_back(known[random.below(drawn++, 6)]);
+          plan.owner_share[stage.devices.back()] = shares.back();
+        }
+        island.pipelines.back().stages.push_back(stage);
+      }
+    }
+    const Ownership ownership = ownership_of(island, plan, table);
+    ASSERT_EQ(ownership.owner, owners_by_the_rule(ownership, table, shares)) << "seed " << seed;
+  }
 }
 
 }  // namespace

@@ -37,13 +37,20 @@ std::vector<GroupLoad> loads_of(const Ownership& ownership, const SlabTable& tab
   for (const ReduceGroup& group : ownership.groups) {
     GroupLoad& load = loads.emplace_back();
     load.members = group.members;
-    std::map<std::pair<int, int>, int64_t> owned;
+    std::vector<OwnedPart> parts;
     for (int slab : group.slabs) {
-      owned[{ownership.owner[slab], table[slab].layer}] += table[slab].size();
+      parts.push_back({ownership.owner[slab], table[slab].layer, table[slab].size()});
       load.num_elements += table[slab].size();
     }
-    for (const auto& [key, elements] : owned) {
-      load.owned.push_back({key.first, key.second, elements});
+    std::ranges::sort(parts, {},
+                      [](const OwnedPart& one) { return std::pair(one.rank, one.layer); });
+    for (const OwnedPart& part : parts) {
+      if (!load.owned.empty() && load.owned.back().rank == part.rank &&
+          load.owned.back().layer == part.layer) {
+        load.owned.back().elements += part.elements;
+      } else {
+        load.owned.push_back(part);
+      }
     }
   }
   return loads;
