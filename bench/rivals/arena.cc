@@ -34,7 +34,7 @@ const std::map<std::string, KnownModel>& models() {
   return known;
 }
 
-constexpr size_t kSmallIsland = 64;  // devices
+constexpr size_t kMostNew = 8;  // pipelines of a change that are bounded by themselves
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max() / 4;
 
 double cpu_seconds() {
@@ -76,21 +76,12 @@ class Arena {
  private:
   using End = IslandTrial::End;
 
-  struct Owners {
-    std::vector<GroupLoad> loads;
-    bool are_slabs = false;
-    const std::vector<GroupLoad>* slabs() const { return are_slabs ? &loads : nullptr; }
-  };
-
-  // Slabs, as a run has them, where they are few; shares of large islands differ by next to
-  // nothing.
-  Owners owners_of(const Island& island, const std::map<std::string, double>& owner_share) const {
-    if (island.devices().size() > kSmallIsland) {
-      return {loads_of(island, world_.workload, owner_share), false};
-    }
+  // Slabs, as a run has them and `skarv simulate` prices them.
+  std::vector<GroupLoad> owners_of(const Island& island,
+                                   const std::map<std::string, double>& owner_share) const {
     Plan owners;
     owners.owner_share = owner_share;
-    return {loads_of(ownership_of(island, owners, table_), table_), true};
+    return loads_of(ownership_of(island, owners, table_), table_);
   }
 
   bool is_late() const { return limits_.seconds > 0 && cpu_seconds() - began_ > limits_.seconds; }
@@ -107,15 +98,15 @@ class Arena {
       StepSettings settings;
       settings.keep_spans = false;
       settings.order.max_pieces = kRunEffort;
-      const Owners owners = owners_of(island, ours_.owner_share);
+      const std::vector<GroupLoad> owners = owners_of(island, ours_.owner_share);
       SKARV_ASSIGN(const IslandStep step,
-                   simulate_island(island, ours_.owner_share, owners.loads, world_, settings));
+                   simulate_island(island, ours_.owner_share, owners, world_, settings));
       if (step.fullest_overflow() >= 0) {
         return Status(Code::kInternal, Scope::kBug, "our own plan does not fit").at(island.name);
       }
       our_islands_.push_back(step.trace.step_ns);
-      known_[likeness_of(island, ours_.owner_share, owners.slabs(), world_)] = {End::kPlayed,
-                                                                                step.trace.step_ns};
+      known_[likeness_of(island, ours_.owner_share, &owners, world_)] = {End::kPlayed,
+                                                                         step.trace.step_ns};
     }
     outcome_.ours_ns = std::ranges::max(our_islands_);
     return {};
@@ -128,6 +119,7 @@ class Arena {
     int64_t slowest = 0;
     for (const Island& island : rival.plan.islands) {
       const int64_t best = outcome_.rival_ns == 0 ? 2 * outcome_.ours_ns : outcome_.rival_ns;
+      if (is_too_much_work({"", {island.pipelines.front()}}, best)) return;
       const auto trial = attempt(island, rival.plan.owner_share,
                                  owners_of(island, rival.plan.owner_share), best, rival.what);
       if (!trial || trial->end != End::kPlayed) return;
@@ -149,10 +141,15 @@ class Arena {
       ++outcome_.num_dismissed;
       return;
     }
+    for (const auto& [index, island] : change.islands) {
+      if (!is_too_much_work(new_pipelines(ours_.islands[index], island), give_up)) continue;
+      ++outcome_.num_dismissed;
+      return;
+    }
     bool is_known = true;
     for (const auto& [index, island] : change.islands) {
-      Owners owners = owners_of(island, ours_.owner_share);
-      const uint64_t likeness = likeness_of(island, ours_.owner_share, owners.slabs(), world_);
+      std::vector<GroupLoad> owners = owners_of(island, ours_.owner_share);
+      const uint64_t likeness = likeness_of(island, ours_.owner_share, &owners, world_);
       auto known = known_.find(likeness);
       if (known == known_.end()) {
         const auto trial =
@@ -182,15 +179,45 @@ class Arena {
     outcome_.change_seed = static_cast<int64_t>(seed);
   }
 
+  // Before anything is asked of owners. What cannot be bounded is for the simulator to refuse.
+  bool is_too_much_work(const Island& some_pipelines, int64_t limit) const {
+    if (some_pipelines.pipelines.empty() || limit >= kNever) return false;
+    const Result<int64_t> least = least_work(some_pipelines, world_);
+    return least.ok() && *least >= limit;
+  }
+
+  // Those that ours has not in this place: any of them bounds the island.
+  static Island new_pipelines(const Island& ours, const Island& changed) {
+    Island result{changed.name, {}};
+    for (size_t p = 0; p < changed.pipelines.size() && result.pipelines.size() < kMostNew; ++p) {
+      const auto is_ours = [&](size_t place) {
+        return place < ours.pipelines.size() &&
+               is_same(ours.pipelines[place], changed.pipelines[p]);
+      };
+      // Where one was left out the others have moved up.
+      if (!is_ours(p) && !is_ours(p + 1)) result.pipelines.push_back(changed.pipelines[p]);
+    }
+    return result;
+  }
+
+  static bool is_same(const Pipeline& a, const Pipeline& b) {
+    return a.microbatch == b.microbatch && a.samples == b.samples && a.schedule == b.schedule &&
+           std::ranges::equal(a.stages, b.stages, [](const Stage& one, const Stage& other) {
+             return one.first == other.first && one.last == other.last &&
+                    one.recompute == other.recompute && one.devices == other.devices;
+           });
+  }
+
   // Nothing where it cannot be played, which counts as broken unless a link or time is missing or
   // the step is too large.
   std::optional<IslandTrial> attempt(const Island& island,
                                      const std::map<std::string, double>& owner_share,
-                                     Owners owners, int64_t give_up, const std::string& who) {
+                                     std::vector<GroupLoad> owners, int64_t give_up,
+                                     const std::string& who) {
     OrderOptions order;
     order.max_pieces = kRunEffort;
     const Result<IslandTrial> trial =
-        try_island(island, owner_share, std::move(owners.loads), world_, give_up, order);
+        try_island(island, owner_share, std::move(owners), world_, give_up, order);
     if (trial.ok()) return *trial;
     const Code code = trial.status().code();
     if (code == Code::kNotFound || code == Code::kResourceExhausted) return std::nullopt;

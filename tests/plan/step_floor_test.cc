@@ -97,6 +97,7 @@ TEST(StepFloor, IsNeverAboveWhatTheSimulatorSays) {
   }
   const Workload workload = Workload::from_run(run, profile).value();
   Count at_limit, nine_tenths, just_enough;
+  int work_dismisses = 0;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     const CounterRandom random(seed, "step floor");
     uint64_t drawn = 0;
@@ -120,6 +121,11 @@ TEST(StepFloor, IsNeverAboveWhatTheSimulatorSays) {
     const IslandTrial equal = tried(ns).value();
     ASSERT_NE(equal.end, IslandTrial::End::kPlayed) << seed;
     at_limit.add(equal);
+    // Nor is that of some of its pipelines alone.
+    const Island some{"some", {island.pipelines[seed % island.pipelines.size()]}};
+    const int64_t work = least_work(some, world).value();
+    ASSERT_LE(work, ns) << seed;
+    work_dismisses += work > ns - ns / 10;
     nine_tenths.add(tried(ns - ns / 10).value());
   }
   // And it is worth its name.
@@ -127,6 +133,7 @@ TEST(StepFloor, IsNeverAboveWhatTheSimulatorSays) {
   EXPECT_GT(just_enough.unfit, 20);
   EXPECT_GT(at_limit.given_up, 20);
   EXPECT_GT(at_limit.dismissed, 40) << at_limit.given_up;
+  EXPECT_GT(work_dismisses, 40);
   EXPECT_GT(nine_tenths.dismissed, 200) << nine_tenths.given_up;
 }
 

@@ -202,4 +202,12 @@ Result<int64_t> least_step(const Island& island, const std::map<std::string, dou
   return step_floor({*scene.cost, scene.ownership, world.workload, settings.start_up}, routes);
 }
 
+Result<int64_t> least_work(const Island& some_pipelines, const StepWorld& world) {
+  const StepSettings settings;
+  SKARV_ASSIGN(const Scene scene, scene_of(some_pipelines, {}, {}, world, settings));
+  Routes routes(scene.step.fold, scene.step.fold.island.devices(), world.cluster, world.devices,
+                world.hosts, world.links);
+  return work_floor({*scene.cost, scene.ownership, world.workload, settings.start_up}, routes);
+}
+
 }  // namespace skarv

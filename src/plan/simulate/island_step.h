@@ -55,6 +55,9 @@ Result<IslandTrial> try_island(const Island& island,
 // What the step takes at the least (step_floor.h), memory left aside.
 Result<int64_t> least_step(const Island& island, const std::map<std::string, double>& owner_share,
                            std::vector<GroupLoad> loads, const StepWorld& world);
+// The same of what these pipelines compute and send alone: nothing is asked of owners, so it is
+// quick, and it holds for every island that has them among others.
+Result<int64_t> least_work(const Island& some_pipelines, const StepWorld& world);
 
 // Owners hold what `loads` says: slabs of a real run.
 Result<IslandStep> simulate_island(const Island& island,

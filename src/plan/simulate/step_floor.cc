@@ -53,10 +53,14 @@ class Floor {
   }
 
   Result<int64_t> run(const std::vector<PipelineTimes>& limits) {
-    for (size_t p = 0; p < island_.pipelines.size(); ++p) {
-      SKARV_TRY(add_pipeline(static_cast<int>(p), p < limits.size() ? &limits[p] : nullptr));
-    }
+    SKARV_TRY(add_pipelines(limits));
     return end_of_step();
+  }
+
+  // Without owners no group reduces anything.
+  Result<int64_t> work() {
+    SKARV_TRY(add_pipelines({}));
+    return std::max(clip_begin_, std::ranges::max(end_));
   }
 
  private:
@@ -94,6 +98,13 @@ class Floor {
       way.last = faster(way.last, lane(bytes * samples[1]));
     }
     return way;
+  }
+
+  Status add_pipelines(const std::vector<PipelineTimes>& limits) {
+    for (size_t p = 0; p < island_.pipelines.size(); ++p) {
+      SKARV_TRY(add_pipeline(static_cast<int>(p), p < limits.size() ? &limits[p] : nullptr));
+    }
+    return {};
   }
 
   Status add_pipeline(int index, const PipelineTimes* limits) {
@@ -217,6 +228,10 @@ class Floor {
 Result<int64_t> step_floor(const FloorQuery& query, Routes& routes,
                            const std::vector<PipelineTimes>& limits) {
   return Floor(query, routes).run(limits);
+}
+
+Result<int64_t> work_floor(const FloorQuery& query, Routes& routes) {
+  return Floor(query, routes).work();
 }
 
 }  // namespace skarv

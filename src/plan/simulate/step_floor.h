@@ -25,5 +25,8 @@ struct FloorQuery {
 // missing link, an unknown schedule.
 Result<int64_t> step_floor(const FloorQuery& query, Routes& routes,
                            const std::vector<PipelineTimes>& limits = {});
+// The part of it before gradients are clipped, reducing them left out: it asks for no owners, and
+// an island takes no less than any of its pipelines does alone.
+Result<int64_t> work_floor(const FloorQuery& query, Routes& routes);
 
 }  // namespace skarv
