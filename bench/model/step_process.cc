@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "device/cpu_memory.h"
 #include "model/stage_module.h"
 
 namespace {
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: skarv_model_step THREADS  (compare_pytorch.py starts it)\n");
     return 2;
   }
+  count_cpu_memory();  // as a worker does
   at::set_num_threads(std::atoi(argv[1]));
   const Model model = reference_model();
   constexpr int64_t kBatch = 8;

@@ -48,6 +48,8 @@ void count_cpu_memory() {
     // Never freed: tensors with static lifetime return their memory after any destructor of ours.
     static auto* const allocator = new CountingAllocator;
     c10::SetCPUAllocator(allocator, /*priority=*/200);
+    mallopt(M_MMAP_MAX, 0);         // large blocks from the heap, which reuses them
+    mallopt(M_TRIM_THRESHOLD, -1);  // whose end stays
   });
 }
 

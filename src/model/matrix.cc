@@ -46,8 +46,12 @@ at::Tensor linear_backward_input(const at::Tensor& dy_mn, const at::Tensor& weig
 
 void linear_backward_weight(const at::Tensor& dy_mn, const at::Tensor& x_mk,
                             const at::Tensor& gradient_nk) {
-  if (const at::Tensor product = try_one_dnn(dy_mn.t(), x_mk.t()); product.defined()) {
-    gradient_nk.add_(product);
+  // oneDNN copies its first operand where that is transposed: let it be the narrower one.
+  const bool swap = dy_mn.size(1) > x_mk.size(1);
+  if (const at::Tensor product =
+          swap ? try_one_dnn(x_mk.t(), dy_mn.t()) : try_one_dnn(dy_mn.t(), x_mk.t());
+      product.defined()) {
+    gradient_nk.add_(swap ? product.t() : product);
   } else if (dy_mn.scalar_type() == gradient_nk.scalar_type()) {
     gradient_nk.addmm_(dy_mn.t(), x_mk);
   } else {
