@@ -106,6 +106,7 @@ Json to_json(const Closing& closing) {
           {"wan_bytes_sent", wan_bytes(closing)},
           {"wan_bytes_per_round", wan_bytes(closing) / rounds},
           {"relayed_bytes", closing.relayed_bytes},
+          {"resumed", closing.resumed},
           {"digests_equal", digests_equal(closing)},
           {"folder", closing.folder},
           {"export", closing.exported},
@@ -166,7 +167,8 @@ std::string to_text(const Closing& closing) {
                       " a round, all islands together")});
   if (closing.relayed_bytes >= 0) {
     rows.push_back({"WAN bytes", human_bytes(static_cast<double>(closing.relayed_bytes)),
-                    "through the relays, both directions"});
+                    cat("through the relays", closing.resumed ? " since the run was resumed" : "",
+                        ", both directions")});
   }
   rows.push_back({"keepers' digests", digests_equal(closing) ? "equal" : "DIFFERENT",
                   "each computed by a site over its own memory"});

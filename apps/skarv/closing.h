@@ -23,11 +23,12 @@ struct Closing {
   DataReport data;
   PlanReport predicted;
   std::vector<IslandProgress> islands;
-  int64_t relayed_bytes = -1;  // -1: no emulated WAN
+  int64_t relayed_bytes = -1;  // since this start of the run; -1: no emulated WAN
   double validation_loss = 0;  // nats
   double wall_seconds = 0;
   std::string folder, exported;
-  std::string trace;  // file of --trace, or empty
+  std::string trace;     // file of --trace, or empty
+  bool resumed = false;  // not the run's first start
 };
 
 double tokens_per_second(const Closing& closing);

@@ -63,8 +63,11 @@ Status coordinate(const CoordinatorFlags& flags) {
     }
     std::printf("the run is over\n");
   }
+  const bool over = coordinator.finished();
   coordinator.stop();
-  return Status();
+  if (over) return Status();
+  return Status(Code::kCancelled, Scope::kRun, "interrupted; every closed round is in the ledger")
+      .with_hint("the same command goes on with the run");
 }
 
 }  // namespace

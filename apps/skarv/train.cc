@@ -245,6 +245,7 @@ Status train(const TrainFlags& flags) {
   Closing closing{
       input.run, input.data, predicted,    supervisor.reports(),         supervisor.relayed_bytes(),
       0,         0,          flags.folder, (folder / "export").string(), ""};
+  closing.resumed = flags.resume;
   supervisor.stop(std::chrono::seconds(5));
   std::error_code ignored;
   std::filesystem::remove_all(folder / "export", ignored);

@@ -128,7 +128,6 @@ Status io_error(const std::string& what, const std::string& where, int error_num
       hint = "free disk space, then run it again";
       break;
     case EADDRINUSE:
-      code = Code::kResourceExhausted;
       hint = "another program listens there: choose another port";
       break;
     case ENAMETOOLONG:

@@ -53,7 +53,7 @@ TEST_F(BadPeer, PortInUse) {
   const ProgramEnd end = run_program({SKARV_PROGRAM, "coordinator", "--job", "job.json", "--folder",
                                       "c", "--plain", "--listen", taken.place()},
                                      folder_, kDeadline);
-  EXPECT_EQ(end.exit_code, 1) << end.text;
+  EXPECT_EQ(end.exit_code, 3) << end.text;
   for (const std::string& word :
        {taken.place(), std::string("in use"), std::string("another port")}) {
     EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
@@ -128,6 +128,16 @@ TEST_F(BadGuest, WrongToken) {
 }
 
 TEST_F(BadGuest, AnotherAuthority) { expect_refused("other", {"certificate", "authority"}); }
+
+TEST_F(BadGuest, InterruptedCoordinatorSaysHowToGoOn) {
+  BackgroundProgram host(coordinator("c"), folder_, kDeadline);
+  ASSERT_NE(host.first_line().find("listens at"), std::string::npos) << host.first_line();
+  const ProgramEnd end = host.interrupt(kDeadline);
+  EXPECT_EQ(end.exit_code, 130) << end.text;
+  for (const char* word : {"interrupted", "ledger", "hint: the same command"}) {
+    EXPECT_NE(end.text.find(word), std::string::npos) << end.text;
+  }
+}
 
 TEST_F(BadGuest, SecondCoordinatorOfOneFolder) {
   const BackgroundProgram host(coordinator("c"), folder_, kDeadline);

@@ -130,9 +130,32 @@ BackgroundProgram::BackgroundProgram(const std::vector<std::string>& command,
 }
 
 BackgroundProgram::~BackgroundProgram() {
-  ::kill(pid_, SIGKILL);
-  ::waitpid(pid_, nullptr, 0);
+  if (pid_ > 0) {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
   ::close(pipe_);
+}
+
+ProgramEnd BackgroundProgram::interrupt(std::chrono::milliseconds deadline) {
+  ProgramEnd end;
+  ::kill(pid_, SIGTERM);
+  pollfd waited{pipe_, POLLIN, 0};
+  char block[4096];
+  ssize_t count = 1;
+  while (count > 0) {
+    if (::poll(&waited, 1, static_cast<int>(deadline.count())) <= 0) {
+      ::kill(pid_, SIGKILL);  // its exit code will not be the expected one
+      break;
+    }
+    count = ::read(pipe_, block, sizeof block);
+    if (count > 0) end.text.append(block, static_cast<size_t>(count));
+  }
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_ = -1;
+  end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  return end;
 }
 
 ProgramEnd run_program(const std::vector<std::string>& command, const fs::path& folder,

@@ -27,6 +27,8 @@ class BackgroundProgram {
   ~BackgroundProgram();  // kills it
   BackgroundProgram(const BackgroundProgram&) = delete;
   const std::string& first_line() const { return first_line_; }
+  // SIGTERM; how it ended, with what it printed after its first line. Once.
+  ProgramEnd interrupt(std::chrono::milliseconds deadline);
 
  private:
   int pid_ = -1, pipe_ = -1;
