@@ -8,8 +8,8 @@ namespace {
 
 constexpr const char* kSizes =
     "model,tensor_parallel,layer,parameters,activation_out_bytes,activation_memory_bytes\n"
-    "tiny,1,0,50,8,8\ntiny,1,1,100,8,40\ntiny,1,2,100,8,40\ntiny,1,3,60,0,20\n"
-    "tiny,2,0,25,8,8\n";
+    "tiny,1,0,50,512,8\ntiny,1,1,100,512,40\ntiny,1,2,100,512,40\ntiny,1,3,60,0,20\n"
+    "tiny,2,0,25,512,8\n";
 constexpr const char* kTimes =
     "model,chip,micro_batch,tensor_parallel,layer,forward_s,backward_s,update_s\n"
     "tiny,a,1,1,0,0.001,0,0.01\ntiny,a,1,1,1,0.010,0.020,0.01\ntiny,a,1,1,2,0.012,0.024,0.01\n"
@@ -163,6 +163,13 @@ TEST(ProfileTables, SumsWhatStandsBehindTheBlocks) {
     model.num_blocks = num_blocks;
     const Status status = profile_from_tables(time_table, size_table, "tiny", model).status();
     EXPECT_NE(message_of(status).find("sizes.csv: tiny"), std::string::npos) << status;
+  }
+  model.num_blocks = 2;
+  for (int64_t Model::*const part : {&Model::hidden, &Model::context}) {
+    Model other = model;
+    other.*part *= 3;
+    const Status status = profile_from_tables(time_table, size_table, "tiny", other).status();
+    EXPECT_NE(message_of(status).find("would be 1536 (fp32) or 768"), std::string::npos) << status;
   }
 }
 

@@ -70,6 +70,15 @@ Status check_blocks(const Workload& workload, const Model& model, const CsvTable
   if (workload.kind(num_blocks + 1) == workload.kind(1)) {
     return refuse(cat("has more than ", num_blocks));
   }
+  const int64_t elements = model.context * model.hidden, bytes = workload.size(1).output_bytes;
+  if (bytes != 4 * elements && bytes != 2 * elements) {
+    return config_error(cat("a block of ", name, " puts out ", bytes,
+                            " bytes a sample; of context ", model.context, " x hidden ",
+                            model.hidden, " these would be ", 4 * elements, " (fp32) or ",
+                            2 * elements))
+        .at(sizes.origin())
+        .with_hint("take the context and the width that were measured");
+  }
   return {};
 }
 

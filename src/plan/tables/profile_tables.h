@@ -11,8 +11,8 @@ namespace skarv {
 // `name`: the model's in the tables. What stands behind the blocks (a norm, the projection) is
 // added up as the head. Chips get their names of the catalog where the tables give family and
 // memory
-// ("A100-40"). Error: those of workload_from_tables; another number of blocks, or blocks
-// that differ in size.
+// ("A100-40"). Error: those of workload_from_tables; another number of blocks, another width or
+// context, or blocks that differ in size.
 Result<Profile> profile_from_tables(const CsvTable& times, const CsvTable& sizes,
                                     const std::string& name, const Model& model);
 
