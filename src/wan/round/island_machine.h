@@ -118,6 +118,12 @@ class IslandMachine {
     net::Buffer bytes;
     std::string from;
   };
+  // One slab of the own contribution.
+  struct Frozen {
+    Digest leaf;
+    net::Buffer bytes;
+    std::string pushed_to;  // the merger; empty while no round was open to be pushed in
+  };
   // A record on its way into the keeper: by ACCEPT, by COMMIT, or first one and then the other.
   struct Intake {
     Record record;
@@ -246,7 +252,7 @@ class IslandMachine {
   // Own contribution to round current().
   int64_t snapshot_asked_ = 0, frozen_round_ = 0, snapshot_step_ = 0;
   std::optional<std::pair<int64_t, int64_t>> early_snapshot_;  // round not open yet, step
-  std::map<int, Bytes> frozen_;
+  std::map<int, Frozen> frozen_;
   std::optional<Offer> offer_;
 
   // Slabs that this island merges, for one round and one set of mergers.

@@ -26,18 +26,14 @@ const std::vector<int>& IslandMachine::my_slabs(const std::vector<std::string>& 
 void IslandMachine::on(const std::string& from, const Fence& fence, const Open& open) {
   if (!from_coordinator(from) || fence.term != promised_ || fence.round <= applied_) return;
   if (open_ && fence <= open_->fence) return;
-  const bool same_round = open_ && open_->fence.round == fence.round;
-  const std::vector<std::string> before =
-      same_round ? open_->message.mergers : std::vector<std::string>();
   open_ = {fence, open};
   drop_older_attempt(fence);
   if (fence.round != current() || learner_) return;
   for (const std::string& island : merger_.islands_of(current())) send_have(island);
-  if (!same_round) return;
-  for (const auto& [slab, bytes] : frozen_) {
-    if (merger_of(slab, view_, before) != merger_of(slab, view_, open.mergers)) {
-      push_contribution(slab);
-    }
+  // What was offered or frozen while no round was open went nowhere.
+  if (offer_) send_offer();
+  for (const auto& [slab, own] : frozen_) {
+    if (own.pushed_to != merger_of(slab, view_, open.mergers)) push_contribution(slab);
   }
 }
 
@@ -99,12 +95,12 @@ void IslandMachine::frozen(const WorkDone& done, const FreezeJob& job) {
     return;
   }
   if (!done.status.ok()) return decline(done.status);
-  frozen_[job.slab] = {done.leaf, done.bytes, settings_.name};
+  frozen_[job.slab] = {done.leaf, done.bytes, ""};
   push_contribution(job.slab);
   const auto slabs = table_.slabs_of_fragment(table_.fragment_of_round(job.round));
   if (frozen_.size() != slabs.size()) return;
   std::vector<Digest> leaves;
-  for (const auto& [slab, bytes] : frozen_) leaves.push_back(bytes.leaf);
+  for (const auto& [slab, own] : frozen_) leaves.push_back(own.leaf);
   Offer offer;
   offer.contribution.island = settings_.name;
   offer.contribution.generation = generation_;
@@ -145,18 +141,19 @@ void IslandMachine::send_offer() {
 void IslandMachine::push_contribution(int slab) {
   if (!round_is_open()) return;
   const std::string merger = merger_of(slab, view_, open_->message.mergers);
-  const Bytes& bytes = frozen_.at(slab);
+  Frozen& own = frozen_.at(slab);
+  own.pushed_to = merger;
   if (merger == settings_.name) {
-    add_contribution(current(), settings_.name, slab, bytes.leaf, bytes.bytes);
+    add_contribution(current(), settings_.name, slab, own.leaf, own.bytes);
   } else if (!merger.empty()) {
-    send(merger, current(), open_->fence.attempt, Contrib{slab, 0, bytes.leaf, bytes.bytes});
+    send(merger, current(), open_->fence.attempt, Contrib{slab, 0, own.leaf, own.bytes});
   }
 }
 
 // What was under way to it is lost, or went nowhere.
 void IslandMachine::push_again(const std::string& merger) {
   if (!round_is_open()) return;
-  for (const auto& [slab, bytes] : frozen_) {
+  for (const auto& [slab, own] : frozen_) {
     if (merger_of(slab, view_, open_->message.mergers) == merger) push_contribution(slab);
   }
 }

@@ -235,6 +235,29 @@ TEST(Faults, IslandWithoutMemoryRebuildsFromPayloads) {
   EXPECT_FALSE(run.said("fetches its outer state"));
 }
 
+// What an island froze or offered while no coordinator had the round open goes to the next one as
+// soon as that opens it: a kill costs the time it is down and a heartbeat, not several of them and
+// never a detection time.
+TEST(Faults, RestartedCoordinatorCostsNoDetectionTime) {
+  const auto seconds = [](double crash_at) {
+    SimOptions options = quick(2);
+    options.exchange.detection_seconds = 10;
+    options.exchange.round_budget_seconds = 30;
+    Simulator run(options);
+    if (crash_at > 0) {
+      run.run_until([] { return false; }, crash_at);
+      run.crash_coordinator(0.3);
+    }
+    EXPECT_EQ(run.run(), "") << crash_at;
+    return run.now_seconds();
+  };
+  const double undisturbed = seconds(0);
+  for (int i = 1; i <= 60; ++i) {
+    const double at = undisturbed * i / 61;
+    EXPECT_LT(seconds(at), undisturbed + 0.3 + 2.2) << at;  // down, a heartbeat
+  }
+}
+
 TEST(Faults, SilentCoordinatorLetsIslandsTrainAheadAndSaysSo) {
   Simulator run(quick(2));
   ASSERT_TRUE(run.run_until([&] { return run.ledger().size() == 2; }, 60));
