@@ -177,7 +177,7 @@ class IslandMachine {
   void take_snapshot(int64_t round, int64_t step);
   void freeze(int64_t round, int64_t step);
   void push_contribution(int slab);
-  void push_again(const std::string& merger);
+  void push_again(const std::string& peer);
   void frozen(const WorkDone& done, const FreezeJob& job);
   void decline(const Status& why);
   void send_offer();

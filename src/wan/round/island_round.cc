@@ -151,10 +151,15 @@ void IslandMachine::push_contribution(int slab) {
 }
 
 // What was under way to it is lost, or went nowhere.
-void IslandMachine::push_again(const std::string& merger) {
+void IslandMachine::push_again(const std::string& peer) {
   if (!round_is_open()) return;
   for (const auto& [slab, own] : frozen_) {
-    if (merger_of(slab, view_, open_->message.mergers) == merger) push_contribution(slab);
+    if (merger_of(slab, view_, open_->message.mergers) == peer) push_contribution(slab);
+  }
+  if (!close_ || close_->fence.round != current() || open_->fence > close_->fence) return;
+  for (const auto& [slab, result] : merger_.results()) {
+    if (!result) continue;
+    send(peer, current(), close_->fence.attempt, Merged{slab, 0, result->leaf, result->bytes});
   }
 }
 

@@ -44,6 +44,8 @@ class MergerDesk {
   bool started(int slab) const { return merging_.contains(slab); }
   void start(int slab) { merging_[slab] = std::nullopt; }
   void finish(int slab, Result result) { merging_[slab] = std::move(result); }
+  // By slab; empty while it is being merged.
+  const std::map<int, std::optional<Result>>& results() const { return merging_; }
   // Facts of all `slabs`, in order; null unless all are merged.
   std::optional<MergedFacts> merged(const std::vector<int>& slabs,
                                     const std::vector<RecordEntry>& delivered) const;
