@@ -11,9 +11,10 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 class Greedy {
  public:
-  Greedy(const PipelineTimes& times, const GreedyRule& rule)
+  Greedy(const PipelineTimes& times, const GreedyRule& rule, int64_t give_up_ns)
       : times_(times),
         rule_(rule),
+        give_up_ns_(give_up_ns > 0 ? give_up_ns : kNever),
         stages_(times.num_stages()),
         workers_(times.num_workers()),
         order_(times.num_workers()) {
@@ -28,6 +29,17 @@ class Greedy {
       stages_[s].gradient.reserve(num_messages);
     }
     stages_[0].input.assign(num_messages, 0);
+    // After its last input of a stage the gradient still goes all the way to the first one.
+    int64_t way = times.stages[0].backward_weight_ns;
+    for (int s = 0; s < times.num_stages(); ++s) {
+      Worker& worker = workers_[times.worker_of_stage[s]];
+      const StageTimes& stage = times.stages[s];
+      const int64_t urgent = stage.forward_ns + stage.backward_input_ns;
+      worker.urgent_left += times.num_microbatches * urgent;
+      worker.left += times.num_microbatches * stage.work_ns();
+      worker.way = std::min(worker.way, way);
+      if (s + 1 < times.num_stages()) way += times.gradient_ns(s) + stage.backward_input_ns;
+    }
   }
 
   WorkOrder run() {
@@ -37,7 +49,9 @@ class Greedy {
       events_.pop();
       if (now < workers_[worker].free_at) continue;  // it wakes again when it is free
       const Token token = choose(workers_[worker], now);
-      if (token >= 0) start(worker, token, now);
+      if (token < 0) continue;
+      if (is_late(workers_[worker], now)) return {};
+      start(worker, token, now);
     }
     return std::move(order_);
   }
@@ -52,6 +66,8 @@ class Greedy {
     std::vector<int> stages;
     int64_t free_at = 0, held_bytes = 0;
     int64_t spare_bytes = 0;  // what forwards leave, so that a backward can always follow
+    // Work that is not done, and that part of it that others wait for, with its way to the end.
+    int64_t left = 0, urgent_left = 0, way = kNever;
   };
   struct Event {
     int64_t time;
@@ -60,6 +76,12 @@ class Greedy {
       return time != other.time ? time > other.time : worker > other.worker;
     }
   };
+
+  bool is_late(const Worker& worker, int64_t now) const {
+    return now + std::max(worker.left,
+                          worker.urgent_left == 0 ? 0 : worker.urgent_left + worker.way) >=
+           give_up_ns_;
+  }
 
   void wake(int64_t time, int worker) { events_.push({time, worker}); }
 
@@ -134,6 +156,8 @@ class Greedy {
       case Part::kForward: {
         const int64_t end = now + stage_times.forward_ns;
         worker.free_at = end;
+        worker.left -= stage_times.forward_ns;
+        worker.urgent_left -= stage_times.forward_ns;
         worker.held_bytes += stage_times.kept_bytes;
         ++stage.num_forward;
         if (s + 1 == times_.num_stages()) {
@@ -147,6 +171,8 @@ class Greedy {
       case Part::kInput: {
         const int64_t end = now + stage_times.backward_input_ns;
         worker.free_at = end;
+        worker.left -= stage_times.backward_input_ns;
+        worker.urgent_left -= stage_times.backward_input_ns;
         worker.held_bytes -= stage_times.freed_by_input;
         ++stage.num_input;
         if (s > 0) {
@@ -157,6 +183,7 @@ class Greedy {
       }
       case Part::kWeight:
         worker.free_at = now + stage_times.backward_weight_ns;
+        worker.left -= stage_times.backward_weight_ns;
         worker.held_bytes -= stage_times.kept_bytes - stage_times.freed_by_input;
         ++stage.num_weight;
         break;
@@ -178,6 +205,7 @@ class Greedy {
 
   const PipelineTimes& times_;
   const GreedyRule& rule_;
+  const int64_t give_up_ns_;
   std::vector<StageState> stages_;
   std::vector<Worker> workers_;
   WorkOrder order_;
@@ -186,8 +214,8 @@ class Greedy {
 
 }  // namespace
 
-WorkOrder order_greedily(const PipelineTimes& times, const GreedyRule& rule) {
-  return Greedy(times, rule).run();
+WorkOrder order_greedily(const PipelineTimes& times, const GreedyRule& rule, int64_t give_up_ns) {
+  return Greedy(times, rule, give_up_ns).run();
 }
 
 }  // namespace skarv

@@ -21,7 +21,10 @@ struct GreedyRule {
   bool fills_first = false;
 };
 
-// Never beyond a limit of memory, never stuck. REQUIRES: check_pipeline_times passed, depth >= 1.
-WorkOrder order_greedily(const PipelineTimes& times, const GreedyRule& rule);
+// Never beyond a limit of memory, never stuck. Empty as soon as it sees that the step takes it
+// `give_up_ns` or longer (0: never); played, an order is a little faster where it waited in vain.
+// REQUIRES: check_pipeline_times passed, depth >= 1.
+WorkOrder order_greedily(const PipelineTimes& times, const GreedyRule& rule,
+                         int64_t give_up_ns = 0);
 
 }  // namespace skarv

@@ -17,7 +17,8 @@ bool holds_all_microbatches(PipelineTimes times) {
   return true;
 }
 
-WorkOrder order_whole(const OrderRule& rule, const PipelineTimes& times, Objective objective) {
+WorkOrder order_whole(const OrderRule& rule, const PipelineTimes& times,
+                      const OrderOptions& options) {
   // The classical depth first, so that at equal times it wins: it keeps least.
   const WarmUp warm_ups[] = {{.is_classical = true}, {1000, 1000, 0}, {1000, 1000, 1},
                              {1000, 1150, 1},        {500, 1000, 0},  {250, 1000, 0}};
@@ -32,11 +33,13 @@ WorkOrder order_whole(const OrderRule& rule, const PipelineTimes& times, Objecti
     greedy.fills_first = rule.fills_first && holds_all;
     greedy.forward_first = rule.fills_first;
     if (!rule.fills_first) greedy.depth = depths_of(warm_up, times);
-    WorkOrder order = order_greedily(times, greedy);
+    WorkOrder order = order_greedily(times, greedy, options.give_up_ns);
+    if (order.empty()) continue;
     const Played played = player.play(order);
-    const auto goal = [objective](const Played& figures) {
-      return objective == Objective::kMakespan ? std::pair(figures.makespan_ns, figures.longest_ns)
-                                               : std::pair(figures.longest_ns, figures.makespan_ns);
+    const auto goal = [&options](const Played& figures) {
+      return options.objective == Objective::kMakespan
+                 ? std::pair(figures.makespan_ns, figures.longest_ns)
+                 : std::pair(figures.longest_ns, figures.makespan_ns);
     };
     if (!best_played.is_valid || goal(played) < goal(best_played)) {
       best = std::move(order);
@@ -44,6 +47,7 @@ WorkOrder order_whole(const OrderRule& rule, const PipelineTimes& times, Objecti
     }
     if (rule.fills_first || bounds.are_met_by(best_played)) break;
   }
+  if (options.known != nullptr) options.known->count(kCostOfOrdered * player.num_played());
   return best;
 }
 
@@ -71,6 +75,14 @@ std::vector<std::vector<Work>> to_work(const WorkOrder& order, bool is_split, in
   return result;
 }
 
+bool is_late(const Played& played, const OrderOptions& options) {
+  return options.give_up_ns > 0 && played.makespan_ns >= options.give_up_ns;
+}
+Status late(const OrderOptions& options) {
+  return {Code::kDeadlineExceeded, Scope::kConfig,
+          cat("the pipeline takes ", options.give_up_ns, " ns or longer")};
+}
+
 }  // namespace
 
 const std::vector<OrderRule>& order_rules() {
@@ -96,18 +108,22 @@ Result<OrderRule> find_order_rule(const std::string& name) {
 Result<OrderedPipeline> order_pipeline(const OrderRule& rule, const PipelineTimes& times,
                                        const OrderOptions& options) {
   if (options.known != nullptr) {
-    if (const OrderedPipeline* known = options.known->find(rule, times, options)) return *known;
+    const OrderedPipeline* known = options.known->find(rule, times, options);
+    if (known != nullptr && is_late(known->played, options)) return late(options);
+    if (known != nullptr) return *known;
   }
   SKARV_TRY(check_pipeline_times(times));
   const PipelineTimes played_times = rule.is_split ? times : with_whole_backwards(times);
-  const WorkOrder order = rule.is_split ? order_zero_bubble(times, options)
-                                        : order_whole(rule, played_times, options.objective);
+  const WorkOrder order =
+      rule.is_split ? order_zero_bubble(times, options) : order_whole(rule, played_times, options);
+  if (order.empty()) return late(options);
   const Played played = Player(played_times).play(order);
   if (!played.is_valid) {
     return Status(Code::kInternal, Scope::kBug, cat("the order by ", rule.name, " got stuck"));
   }
   OrderedPipeline result{to_work(order, rule.is_split, times.num_stages()), played};
   if (options.known != nullptr) options.known->add(rule, times, options, result);
+  if (is_late(result.played, options)) return late(options);
   return result;
 }
 

@@ -9,6 +9,10 @@
 
 namespace skarv {
 
+// What a piece costs that is ordered and played, or played again in local search, as a multiple of
+// playing it alone.
+constexpr int64_t kCostOfOrdered = 5, kCostOfMoved = 3;
+
 // Holds some 100 MB at most and forgets everything when that is full.
 class OrderCache {
  public:
@@ -24,10 +28,16 @@ class OrderCache {
   void add_makespan(const OrderRule& rule, const PipelineTimes& times, const OrderOptions& options,
                     int64_t ns);
 
+  // Pieces of work played to make orders that were not known, or as much other effort: some 20 ns
+  // each.
+  void count(int64_t num_pieces) { num_pieces_ += num_pieces; }
+  int64_t num_pieces() const { return num_pieces_; }
+
  private:
   std::unordered_map<std::string, OrderedPipeline> orders_;
   std::unordered_map<std::string, int64_t> makespans_;
   size_t num_works_ = 0;
+  int64_t num_pieces_ = 0;
 };
 
 }  // namespace skarv

@@ -12,9 +12,10 @@ constexpr int64_t kCost = 4;
 
 }  // namespace
 
-Ruled follow(GreedyRule rule, Player& player) {
+Ruled follow(GreedyRule rule, Player& player, int64_t give_up_ns) {
   Ruled result{std::move(rule), {}, {}};
-  result.order = order_greedily(player.times(), result.rule);
+  result.order = order_greedily(player.times(), result.rule, give_up_ns);
+  if (result.order.empty()) return result;
   result.played = player.play(result.order);
   return result;
 }

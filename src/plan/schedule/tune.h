@@ -13,7 +13,8 @@ struct Ruled {
   WorkOrder order;
   Played played;
 };
-Ruled follow(GreedyRule rule, Player& player);
+// What comes of it is not valid if it would take `give_up_ns` or longer (0: never).
+Ruled follow(GreedyRule rule, Player& player, int64_t give_up_ns = 0);
 
 // Climbs from `start`: other depths for some stages, another gap, another preference; keeps what is
 // no worse. `max_pieces` as in improve.h. Deterministic.

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "plan/schedule/improve.h"
+#include "plan/schedule/order_cache.h"
 #include "plan/schedule/tune.h"
 #include "plan/schedule/warm_up.h"
 
@@ -56,23 +57,31 @@ constexpr int64_t kMoment = 1'000'000;  // pieces of work
 WorkOrder order_zero_bubble(const PipelineTimes& times, const OrderOptions& options) {
   Player player(times);
   const Bounds bounds = bounds_of(times);
+  const auto count = [&](int64_t num_moved) {
+    if (options.known == nullptr) return;
+    options.known->count(kCostOfOrdered * player.num_played() + kCostOfMoved * num_moved);
+  };
   Ruled best;
   for (size_t i = 0; i < std::size(kRecipes); ++i) {
     const int64_t most = i < kNumQuick ? std::max(kMoment, options.max_pieces) : options.max_pieces;
-    if (i >= kNumFirst && player.num_played() >= most) break;
+    if (i >= kNumFirst && (player.num_played() >= most || options.max_pieces < 0)) break;
     const Recipe& recipe = kRecipes[i];
     GreedyRule rule;
     rule.depth = depths_of(recipe.warm_up, times);
     rule.forward_first = recipe.forward_first;
     rule.weight_gap = recipe.weight_gap;
     rule.is_fused = recipe.is_fused;
-    Ruled next = follow(std::move(rule), player);
+    Ruled next = follow(std::move(rule), player, options.give_up_ns);
     if (is_better(next.played, best.played, options.objective)) best = std::move(next);
-    if (bounds.are_met_by(best.played)) return best.order;
+    if (bounds.are_met_by(best.played)) break;
   }
   const int64_t left = options.max_pieces - player.num_played();
-  if (left <= 0) return best.order;
+  if (left <= 0 || bounds.are_met_by(best.played)) {
+    count(0);
+    return best.order;
+  }
   best = tune(std::move(best), player, options.objective, left / 4, options.seed);
+  count(left - left / 4);
   return improve(std::move(best.order), times, {options.objective, left - left / 4, options.seed});
 }
 

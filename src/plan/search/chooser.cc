@@ -22,12 +22,15 @@ constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;
 // ... by their devices, where the answer before it is refined is at most this much longer than the
 // refined one of the cluster with one more: parts in a hundred, of a handful of devices and beyond.
 constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
-// Different plans that are refined, each for half a second at most, and then the best of them for
-// another second; of many devices the best alone, for a moment.
+// Different plans that are refined, each for a tenth of a second at first; of many devices the best
+// alone, for a moment.
 constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
 constexpr int64_t kMedium = 512;  // devices
-constexpr int64_t kActionsOfBest = 2'000'000, kActionsOfFew = 1'000'000, kActionsOfMany = 200'000;
-constexpr int64_t kMostActions = 5'000'000;  // in all; nothing but the best is refined after that
+constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfFew = 500'000, kActionsOfMany = 200'000;
+constexpr int64_t kActionsOfDraws = 2'000'000;
+constexpr int64_t kMostOfFewer = 6'500'000;  // before smaller clusters are looked at no more
+constexpr int64_t kActionsOfFinals = 1'000'000, kActionsOfFewFinals = 1'500'000;
+constexpr int64_t kMostActions = 7'000'000;  // in all; nothing but the best is refined after that
 
 class Chooser {
  public:
@@ -48,7 +51,10 @@ class Chooser {
     chosen.plan = priced.plan;
     chosen.alternatives = alternatives(world, *best);
     SKARV_TRY(refine_starts(world, std::move(priced), chosen));
-    if (question_.looks_at_fewer) SKARV_TRY(take_fewer(world, chosen));
+    if (question_.looks_at_fewer) {
+      SKARV_TRY(take_fewer(world, chosen));
+      SKARV_TRY(draw_edits(world, chosen));
+    }
     add_idle(world, *best, chosen);
     if (question_.looks_at_single_chips) add_best_single(world, chosen);
     return chosen;
@@ -90,26 +96,47 @@ class Chooser {
     if (count <= static_cast<int64_t>(kFewDevices)) {
       starts.insert(starts.end(), starts_.begin(), starts_.end());
     }
-    const PricedPlan* best = &starts.front();
-    for (PricedPlan& start : starts) {
-      if (world.is_over_budget() || (&start != &starts.front() && is_late())) break;
-      SKARV_ASSIGN(const int64_t ns,
-                   refine(question_.pricer, question_.limits,
-                          count <= kMedium ? kActionsOfFew : kActionsOfMany, start));
-      if (ns >= chosen.step_ns) continue;
-      chosen.step_ns = ns;
-      best = &start;
+    std::set<std::vector<int64_t>> seen;  // equal to the nanosecond: one plan in other words
+    std::erase_if(starts,
+                  [&](const PricedPlan& start) { return !seen.insert(start.island_ns).second; });
+    const auto step_of = [](const PricedPlan& plan) { return std::ranges::max(plan.island_ns); };
+    // All a little, those that are best then some more, in the end the best one.
+    const int64_t least = count <= kMedium ? kActionsOfFew : kActionsOfMany;
+    for (const int64_t effort : {least, 2 * least}) {
+      for (PricedPlan& start : starts) {
+        if (world.is_over_budget() || (&start != &starts.front() && is_late(kMostActions))) break;
+        SKARV_TRY(refine(question_.pricer, question_.limits, {effort}, tried_, start).status());
+      }
+      if (count > kMedium) break;
+      std::ranges::stable_sort(starts, {}, step_of);
+      starts.resize(std::min(starts.size(), std::max<size_t>(2, starts.size() / 2)));
     }
-    PricedPlan last = *best;
+    PricedPlan last = starts.front();
     if (count <= kMedium && !world.is_over_budget()) {
-      SKARV_ASSIGN(chosen.step_ns,
-                   refine(question_.pricer, question_.limits, kActionsOfBest, last));
+      SKARV_TRY(
+          refine(question_.pricer, question_.limits, {kActionsOfBest}, tried_, last).status());
     }
+    if (step_of(last) >= chosen.step_ns) return {};
+    chosen.step_ns = step_of(last);
     chosen.plan = std::move(last.plan);
     return {};
   }
 
-  bool is_late() const { return question_.pricer.book().num_actions >= kMostActions; }
+  // The answer's neighbours by several edits at once; for the answer alone, since they are many.
+  Status draw_edits(const World& world, Chosen& chosen) {
+    if (world.num_devices() > kMedium || world.is_over_budget()) return {};
+    PricedPlan plan{chosen.plan, {}};
+    for (const Island& island : plan.plan.islands) {
+      SKARV_ASSIGN(const IslandStep step, question_.pricer.play(island, plan.plan.owner_share));
+      plan.island_ns.push_back(step.trace.step_ns);
+    }
+    SKARV_ASSIGN(chosen.step_ns,
+                 refine(question_.pricer, question_.limits, {kActionsOfDraws, true}, tried_, plan));
+    chosen.plan = std::move(plan.plan);
+    return {};
+  }
+
+  bool is_late(int64_t most) const { return question_.pricer.book().num_actions >= most; }
 
   Result<World> make_world() const {
     const StepWorld& step = question_.pricer.world();
@@ -124,7 +151,8 @@ class Chooser {
     Status failed;
     const bool is_few = world.num_devices() <= static_cast<int64_t>(kFewDevices);
     const size_t num_refined = world.num_devices() <= kHandful ? kNumRefinedOfHandful : kNumRefined;
-    Finals finals(world, question_.pricer, std::max(num_refined, kNumAlternatives + 1));
+    Finals finals(world, question_.pricer, std::max(num_refined, kNumAlternatives + 1),
+                  is_few ? kActionsOfFewFinals : kActionsOfFinals);
     others_.clear();
     starts_.clear();
     for (size_t i = 0; i < found_.size() && (is_few || i < kNumFinalists); ++i) {
@@ -204,7 +232,7 @@ class Chooser {
     const int64_t most = std::max<int64_t>(kLeastClusters, kClusterDevices / count);
     const int64_t nearly = count <= kHandful ? kNearlyOfHandful : kNearly;
     for (int64_t i = 0; i < most && !open.empty() && !world.is_over_budget(); ++i) {
-      if (is_late()) break;
+      if (is_late(kMostOfFewer)) break;
       const auto [parent_ns, fewer] = std::move(*open.begin());
       open.erase(open.begin());
       const Result<DeviceIndex> devices = index_devices(fewer.cluster);
@@ -409,6 +437,7 @@ class Chooser {
   std::vector<WholeShape> found_;
   std::vector<std::pair<int64_t, std::string>> others_;
   std::vector<PricedPlan> starts_;  // runners-up
+  Tried tried_;                     // while plans were refined
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 // of the answer are this, so that what is judged best is what people get.
 #pragma once
 
+#include <limits>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -15,12 +17,32 @@ namespace skarv {
 
 constexpr size_t kFewDevices = 64;  // an island up to here is priced and shown device by device
 
+// Who owns what in an island, of some that were asked for last: most changes to an island leave it
+// as it is.
+class KnownOwners {
+ public:
+  const std::vector<GroupLoad>* find(const std::string& key);
+  const std::vector<GroupLoad>& add(std::string key, std::vector<GroupLoad> loads);
+
+ private:
+  std::list<std::pair<std::string, std::vector<GroupLoad>>> known_;  // the last one used first
+};
+
 // Of one search, in all the clusters that it looks at.
 struct PriceBook {
   OrderCache orders;
-  // What was played, as a measure of effort that no clock disturbs: actions, and some for each
-  // island. About half a microsecond.
+  KnownOwners owners;
+  // What was played, as a measure of effort that no clock disturbs: actions, some for each island,
+  // and for the orders that had to be made. About half a microsecond.
   int64_t num_actions = 0;
+};
+
+// What is known of an island that is a small change to another one.
+struct Neighbour {
+  Island new_pipelines;  // those that may take too long by themselves; looked at before all else
+  // Of the other one with first orders (Pricer::probe): this one's cannot be much longer if better
+  // orders are to make it the faster one. 0: not known.
+  int64_t probed_ns = 0;
 };
 
 class Pricer {
@@ -46,13 +68,21 @@ class Pricer {
   // thousands of neighbours: most are dismissed by what they take at the least, and no good
   // schedule is made for one that is far from it by a quick one. REQUIRES: its hosts' keepers are
   // of this island alone.
-  Result<std::optional<int64_t>> faster_than(
-      int64_t ns, const Island& island, const std::map<std::string, double>& owner_share) const;
+  Result<std::optional<int64_t>> faster_than(int64_t ns, const Island& island,
+                                             const std::map<std::string, double>& owner_share,
+                                             const Neighbour& neighbour = {}) const;
+
+  // What it takes with the first orders that come to mind. Errors as simulate_island's.
+  Result<int64_t> probe(const Island& island,
+                        const std::map<std::string, double>& owner_share) const;
 
  private:
   std::vector<GroupLoad> loads(const Island& island,
                                const std::map<std::string, double>& owner_share) const;
   OrderOptions order_options(int64_t effort) const;
+  Result<IslandStep> played(const Island& island, const std::map<std::string, double>& owner_share,
+                            const StepSettings& settings) const;
+  void count(const Island& island, int64_t num_actions, int64_t pieces_before) const;
 
   const StepWorld& world_;
   const SlabTable* slabs_;

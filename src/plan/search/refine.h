@@ -3,16 +3,29 @@
 // a sample more in one replica, another schedule in one pipeline.
 #pragma once
 
+#include <unordered_map>
+
 #include "plan/search/finalists.h"
 #include "plan/search/limits.h"
 
 namespace skarv {
 
-// Samples between pipelines, layers over borders, microbatches, schedules, recomputation, two
-// stages a device; then layers to stages further away, two borders at once, devices swapped.
-// Returns the step, never longer than before; stops when `most_actions` have been played. Error:
+// Islands that were looked at, by a key of all that is changed here, and what they are not faster
+// than. Of one world.
+using Tried = std::unordered_map<uint64_t, int64_t>;
+
+struct RefineEffort {
+  int64_t most_actions = 0;  // to be played, as PriceBook counts them
+  bool draws = false;        // several edits at once, where no known change helps (edit_draw.h)
+};
+
+// What promises most comes first: devices dealt out anew, schedules and microbatches, two stages a
+// device, layers over borders, samples between pipelines; then recomputation, devices swapped,
+// layers to stages further away, two borders at once, a pipeline left out. First in the slowest
+// island, then in those that could take something off it. Returns the step, never longer than
+// before; stops when the effort is used up. What has been tried in vain is not tried again. Error:
 // something is broken. REQUIRES: the plan fits in memory; an island has whole sites.
-Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
-                       PricedPlan& plan);
+Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits,
+                       const RefineEffort& effort, Tried& tried, PricedPlan& plan);
 
 }  // namespace skarv

@@ -107,6 +107,13 @@ Result<std::vector<PipelineTimes>> times_of(const IslandStep& step, const Island
                       activation_bytes);
 }
 
+// Orders are made for whole microbatches: of a smaller last one they say nothing.
+bool has_whole_microbatches(const Island& island) {
+  return std::ranges::all_of(island.pipelines, [](const Pipeline& pipeline) {
+    return pipeline.samples % pipeline.microbatch == 0;
+  });
+}
+
 Result<Schedule> schedule_for(const Scene& scene, const std::vector<PipelineTimes>& times,
                               const StepWorld& world, const OrderOptions& options) {
   return build_schedule(scene.step.fold.island, scene.ownership, no_slabs(),
@@ -179,17 +186,26 @@ Result<IslandTrial> try_island(const Island& island,
                 world.links);
   const FloorQuery query{*scene.cost, scene.ownership, world.workload, settings.start_up};
   SKARV_ASSIGN(const int64_t quick, step_floor(query, routes));
-  if (quick >= give_up_ns) return IslandTrial{kDismissed, 0};
+  if (quick >= give_up_ns) return IslandTrial{kDismissed};
   SKARV_ASSIGN(const std::vector<PipelineTimes> times, times_of(step, island, world));
   SKARV_ASSIGN(const int64_t floor, step_floor(query, routes, times));
-  if (floor >= give_up_ns) return IslandTrial{kDismissed, 0};
-  SKARV_ASSIGN(step.schedule, schedule_for(scene, times, world, settings.order));
+  if (floor >= give_up_ns) return IslandTrial{kDismissed};
+  if (order.max_pieces == kProbeEffort && has_whole_microbatches(island)) {
+    const int64_t before_end = give_up_ns - settings.start_up.step_ns - end_floor(query, routes);
+    settings.order.give_up_ns = std::max<int64_t>(1, before_end);
+  }
+  Result<Schedule> schedule = schedule_for(scene, times, world, settings.order);
+  if (schedule.status().code() == Code::kDeadlineExceeded) return IslandTrial{kGivenUp};
+  SKARV_ASSIGN(step.schedule, std::move(schedule));
+  int64_t num_actions = 0;
+  for (const std::vector<Action>& list : step.schedule.actions) num_actions += std::ssize(list);
   SKARV_ASSIGN(step.memory, memory_with(step.schedule, step, island, world));
-  if (step.fullest_overflow() >= 0) return IslandTrial{kDoesNotFit, 0};
+  if (step.fullest_overflow() >= 0) return IslandTrial{kDoesNotFit, 0, num_actions};
   SKARV_ASSIGN(const Program program, compile(step.schedule, *scene.cost, routes, settings));
   const Result<StepTrace> trace = play(program, routes.wires(), settings);
-  if (trace.ok()) return IslandTrial{kPlayed, trace->step_ns};
-  if (trace.status().code() == Code::kDeadlineExceeded) return IslandTrial{kGivenUp, 0};
+  if (trace.ok()) return IslandTrial{kPlayed, trace->step_ns, num_actions};
+  if (trace.status().code() == Code::kDeadlineExceeded)
+    return IslandTrial{kGivenUp, 0, num_actions};
   return trace.status();
 }
 

@@ -45,7 +45,8 @@ Result<IslandStep> simulate_island(const Island& island,
 struct IslandTrial {
   enum class End { kPlayed, kDismissed, kDoesNotFit, kGivenUp };
   End end = End::kPlayed;
-  int64_t step_ns = 0;  // kPlayed: as simulate_island's, below give_up_ns
+  int64_t step_ns = 0;      // kPlayed: as simulate_island's, below give_up_ns
+  int64_t num_actions = 0;  // of the schedule, if one was made: what the trial cost
 };
 // Owners hold what `loads` says. REQUIRES: check_plan passed. Errors as simulate_island's.
 Result<IslandTrial> try_island(const Island& island,

@@ -57,6 +57,13 @@ class Floor {
     return end_of_step();
   }
 
+  int64_t end() {
+    const int64_t least_reduce = std::ranges::min(reduce_);
+    end_.assign(end_.size(), 0);
+    end_of_step();
+    return least_reduce + std::ranges::max(end_) - clip_begin_;
+  }
+
   // Without owners no group reduces anything.
   Result<int64_t> work() {
     SKARV_TRY(add_pipelines({}));
@@ -229,6 +236,8 @@ Result<int64_t> step_floor(const FloorQuery& query, Routes& routes,
                            const std::vector<PipelineTimes>& limits) {
   return Floor(query, routes).run(limits);
 }
+
+int64_t end_floor(const FloorQuery& query, Routes& routes) { return Floor(query, routes).end(); }
 
 Result<int64_t> work_floor(const FloorQuery& query, Routes& routes) {
   return Floor(query, routes).work();

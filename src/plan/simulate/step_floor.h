@@ -28,5 +28,7 @@ Result<int64_t> step_floor(const FloorQuery& query, Routes& routes,
 // The part of it before gradients are clipped, reducing them left out: it asks for no owners, and
 // an island takes no less than any of its pipelines does alone.
 Result<int64_t> work_floor(const FloorQuery& query, Routes& routes);
+// What follows at the least when the last of all work is done.
+int64_t end_floor(const FloorQuery& query, Routes& routes);
 
 }  // namespace skarv

@@ -153,5 +153,28 @@ TEST(ZeroBubble, SharedWorkersNeverGetStuck) {
   }
 }
 
+// Nothing that takes as long as that, and no other order otherwise. Where it waited in vain the
+// order may be a little faster than its maker thinks.
+TEST(Greedy, GivesUpWhatTakesTooLong) {
+  int num_given_up_early = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const PipelineTimes times = random_pipeline(seed, 8, 24);
+    GreedyRule rule;
+    rule.forward_first = seed % 2 == 0;
+    rule.weight_gap = static_cast<int>(seed % 3) * 500;
+    if (seed % 5 > 0) rule.depth = depths_of({.is_classical = seed % 2 == 1}, times);
+    const WorkOrder order = order_greedily(times, rule);
+    const int64_t makespan = Player(times).play(order).makespan_ns;
+    EXPECT_TRUE(order_greedily(times, rule, makespan).empty()) << seed;
+    EXPECT_EQ(order_greedily(times, rule, makespan + makespan / 10), order) << seed;
+    const WorkOrder just_enough = order_greedily(times, rule, makespan + 1);
+    num_given_up_early += just_enough.empty();
+    if (!just_enough.empty()) {
+      EXPECT_EQ(just_enough, order) << seed;
+    }
+  }
+  EXPECT_LT(num_given_up_early, 50);
+}
+
 }  // namespace
 }  // namespace skarv

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "plan/cost/roofline.h"
 #include "plan/examples.h"
+#include "plan/search/edit_draw.h"
 
 namespace skarv {
 namespace {
@@ -28,7 +29,8 @@ class Bench {
   PricedPlan refined(const Island& island) const {
     PricedPlan plan{{}, {step_ns(island)}};
     plan.plan.islands = {island};
-    EXPECT_EQ(refine(pricer_, {}, 1'000'000, plan).value(), plan.island_ns[0]);
+    Tried tried;
+    EXPECT_EQ(refine(pricer_, {}, {1'000'000}, tried, plan).value(), plan.island_ns[0]);
     return plan;
   }
 
@@ -91,6 +93,64 @@ TEST(Refine, SwapsDevices) {
     const auto host = [&](int p) { return pipelines[p].stages[stage].devices[0].substr(0, 4); };
     EXPECT_EQ(host(0), host(1));
   }
+}
+
+std::vector<std::string> devices_of(const Pipeline& pipeline) {
+  return Island{"", {pipeline}}.devices();
+}
+
+// Two pipelines that are cut differently, each on a host of its own: their gradients cross the slow
+// network stage by stage, until devices are dealt out by stages.
+TEST(Refine, DealsDevicesAnew) {
+  const DeviceIndex devices =
+      index_devices(parse_cluster("[[site]]\nname = \"s\"\n[[site.host]]\nname = \"h\"\ncount = 2\n"
+                                  "devices = [{chip = \"cpu\", count = 2}]\n",
+                                  "test")
+                        .value())
+          .value();
+  Island island{"s", {}};
+  island.pipelines.push_back({1, 4, "1f1b", {{0, 2, {"s/h0/0"}}, {2, 4, {"s/h0/1"}}}});
+  island.pipelines.push_back({1, 4, "1f1b", {{0, 3, {"s/h1/0"}}, {3, 4, {"s/h1/1"}}}});
+  Island by_stage = island;
+  ASSERT_TRUE(deal_anew(devices, {0, 1}, true, by_stage));
+  EXPECT_EQ(by_stage.pipelines[0].stages[0].devices[0], "s/h0/0");
+  EXPECT_EQ(by_stage.pipelines[1].stages[0].devices[0], "s/h0/1");
+  EXPECT_EQ(by_stage.pipelines[0].stages[1].devices[0], "s/h1/0");
+  EXPECT_EQ(by_stage.pipelines[1].stages[1].devices[0], "s/h1/1");
+  EXPECT_EQ(by_stage.pipelines[1].stages[0].last, 3);
+  Island by_pipeline = by_stage;
+  ASSERT_TRUE(deal_anew(devices, {0, 1}, false, by_pipeline));
+  EXPECT_EQ(devices_of(by_pipeline.pipelines[0]), devices_of(island.pipelines[0]));
+  EXPECT_FALSE(deal_anew(devices, {0, 1}, false, by_pipeline));  // nothing would change
+}
+
+// Whatever is drawn is a plan with all samples and layers, of devices that are not used twice.
+TEST(Refine, DrawnEditsAreValidPlans) {
+  skarv::Run run = small_run(32, 10);
+  Cluster cluster;
+  cluster.sites.push_back({"s", 0, {{"h", 3, 0, 2e5, 1e-4, {}}}});
+  cluster.sites[0].hosts[0].devices.push_back({"cpu", 4, 1'000'000'000, 0, ""});
+  Plan plan{digest_of(run.model), {{"s", {}}}, {}, {}};
+  for (int p = 0; p < 4; ++p) {
+    Pipeline pipeline{1, 8, p < 2 ? "1f1b" : "zero-bubble", {}};
+    for (int s = 0; s < 3; ++s)
+      pipeline.stages.push_back({4 * s, 4 * s + 4, {cat("s/h", s, "/", p)}});
+    plan.islands[0].pipelines.push_back(pipeline);
+  }
+  const DeviceIndex devices = index_devices(cluster).value();
+  const PlannerLimits limits;
+  EditDraw draws(devices, limits);
+  int num_changed = 0;
+  for (int i = 0; i < 2000; ++i) {
+    for (const auto& [index, island] : draws.next(plan.islands, 0)) {
+      Plan changed = plan;
+      changed.islands[index] = island;
+      const Status checked = check_plan(changed, run.model, run, cluster);
+      ASSERT_TRUE(checked.ok()) << i << ": " << checked;
+      ++num_changed;
+    }
+  }
+  EXPECT_GT(num_changed, 1000);
 }
 
 }  // namespace
