@@ -19,25 +19,26 @@ Json to_json(const DeviceMemory& memory) {
 
 std::string percent(double part) { return fixed(100 * part, 1) + " %"; }
 
-// "12 x 17 samples", equal pipelines together.
+// "12 pipelines of 2 stages x 17 samples ...", equal pipelines together.
 std::string shape_of(const Island& island) {
-  std::string text;
-  for (size_t i = 0; i < island.pipelines.size();) {
-    const Pipeline& pipeline = island.pipelines[i];
-    size_t count = 0;
-    for (; i < island.pipelines.size(); ++i, ++count) {
-      const Pipeline& next = island.pipelines[i];
-      if (next.samples != pipeline.samples || next.microbatch != pipeline.microbatch ||
-          next.schedule != pipeline.schedule || next.stages.size() != pipeline.stages.size()) {
-        break;
-      }
+  std::vector<std::pair<std::string, int>> shapes;  // in order of first appearance
+  for (const Pipeline& pipeline : island.pipelines) {
+    const size_t num_stages = pipeline.stages.size();
+    std::string shape = cat(num_stages, num_stages == 1 ? " stage x " : " stages x ",
+                            pipeline.samples, " samples in microbatches of ", pipeline.microbatch);
+    if (num_stages > 1) shape += " (" + pipeline.schedule + ")";
+    const auto known = std::ranges::find(shapes, shape, [](const auto& one) { return one.first; });
+    if (known == shapes.end()) {
+      shapes.emplace_back(std::move(shape), 1);
+    } else {
+      ++known->second;
     }
-    text += cat(text.empty() ? "" : ", ", count > 1 ? cat(count, " pipelines of ") : "",
-                pipeline.stages.size(), pipeline.stages.size() == 1 ? " stage x " : " stages x ",
-                pipeline.samples, " samples in microbatches of ", pipeline.microbatch);
-    if (pipeline.stages.size() > 1) text += " (" + pipeline.schedule + ")";
   }
-  return text;
+  std::vector<std::string> texts;
+  for (const auto& [shape, count] : shapes) {
+    texts.push_back(count > 1 ? cat(count, " pipelines of ", shape) : shape);
+  }
+  return join(texts, ", ");
 }
 
 // Idle devices with one reason are one line.

@@ -211,6 +211,12 @@ TEST(PlanReport, TableAndJsonCarryTheFigures) {
   EXPECT_EQ(json["step_seconds"], report->step_seconds);
   EXPECT_EQ(json["keeper_bytes"].size(), 4);
   EXPECT_TRUE(plan_from_json(json["plan"], "report").ok());
+
+  PlanReport mixed = *report;  // equal pipelines are counted together wherever they stand
+  std::vector<Pipeline>& pipelines = mixed.plan.islands[0].pipelines;
+  ASSERT_EQ(pipelines.size(), 2);
+  pipelines.push_back(pipelines[0]);
+  EXPECT_THAT(to_table(mixed), HasSubstr("2 pipelines of 1 stage x"));
 }
 
 TEST(Memory, IsCountedByWhatASimpleDeviceHolds) {
