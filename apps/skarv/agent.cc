@@ -306,9 +306,13 @@ Status Agent::save_last(bool finished) {
   service_->stop();
   if (saving_.joinable()) saving_.join();
   const Director::Stable& stable = director_->stable();
-  const InnerState inner{stable.from_inner ? stable.parity : -1, director_->steps_done()};
+  const int64_t done = director_->steps_done();
   const PutAway put_away{director_->journal(), service_->merger_residuals()};
-  const bool whole = !finished && stable.from_inner && stable.step == inner.step;
+  // Where the protocol stood still, steps were trained since the snapshot of a round that is not
+  // merged: the run goes on from that snapshot and trains them again.
+  const bool at_snapshot = stable.step == put_away.journal.state().snapshot_step;
+  const bool whole = !finished && stable.from_inner && (stable.step == done || at_snapshot);
+  const InnerState inner{stable.from_inner ? stable.parity : -1, whole ? stable.step : done};
   SKARV_TRY(save_checkpoint(options_.folder, options_.job.run, *table_,
                             OuterCopy::of(*keeper_, *table_), *group_->memory(), inner,
                             whole ? &put_away : nullptr)
@@ -316,7 +320,7 @@ Status Agent::save_last(bool finished) {
                 .wrap("the last checkpoint"));
   if (finished) return Status();
   return Status(Code::kCancelled, Scope::kRun,
-                cat("stopped at step ", director_->steps_done(), "; everything is saved"))
+                cat("stopped at step ", inner.step, "; everything is saved"))
       .with_hint("go on with the same command; skarv train wants --resume in it");
 }
 

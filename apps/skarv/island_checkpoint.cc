@@ -63,7 +63,8 @@ Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folde
                                               const handoff::SharedMemory& memory,
                                               const InnerState& inner, const PutAway* put_away) {
   // Two of one name hold the same state.
-  const std::string name = cat("step-", inner.step, "-round-", outer.round);
+  const std::string name =
+      cat("step-", inner.step, "-round-", outer.round, put_away != nullptr ? "-stopped" : "");
   if (std::filesystem::exists(root_of(folder) / name / "COMMIT")) return root_of(folder) / name;
   SKARV_ASSIGN(const auto partial, begin_checkpoint(root_of(folder), name));
   std::vector<Piece> pieces;
@@ -137,6 +138,9 @@ Result<LoadedCheckpoint> fill_from(const CheckpointReader& reader, const Run& ru
   if (extra.contains("put_away") && has_inner) {
     SKARV_ASSIGN(loaded.put_away, put_away_of(extra["put_away"], path.string()));
   }
+  // What the island owes a round that is not merged yet are these very weights.
+  const bool at_snapshot =
+      loaded.put_away && loaded.put_away->journal.state().snapshot_step == loaded.inner.step;
   for (int slab = 0; slab < table.size(); ++slab) {
     const std::string& name = table.tensor_of(slab).name;
     const int64_t begin = table[slab].begin;
@@ -167,6 +171,7 @@ Result<LoadedCheckpoint> fill_from(const CheckpointReader& reader, const Run& ru
     if (!has_inner) continue;
     const handoff::SlabMemory& inner = memory.at(slab);
     SKARV_TRY(reader.read(kWeights, name, begin, inner.x[0]));
+    if (at_snapshot) std::ranges::copy(inner.x[0], inner.snapshot.begin());
     SKARV_TRY(reader.read(kMoment, name, begin, inner.exp_avg[0]));
     SKARV_TRY(reader.read(kSecondMoment, name, begin, inner.exp_avg_sq[0]));
   }
