@@ -4,21 +4,11 @@
 
 #include <algorithm>
 
+#include "support/small_model.h"
 #include "support/temporary_folder.h"
 
 namespace skarv {
 namespace {
-
-Model small_model() {
-  return {.vocabulary = 64,
-          .hidden = 16,
-          .num_blocks = 2,
-          .num_heads = 2,
-          .num_kv_heads = 1,
-          .head_dim = 8,
-          .ffn = 32,
-          .context = 16};
-}
 
 // An island with its outer state and its inner state of one parity.
 struct IslandState {

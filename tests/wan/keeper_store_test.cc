@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "support/small_model.h"
 #include "wan/merger_store.h"
 #include "wan/payload.h"
 
@@ -16,17 +17,6 @@ namespace skarv {
 namespace {
 
 using arithmetic::bits_of;
-
-Model small_model() {
-  return {.vocabulary = 64,
-          .hidden = 16,
-          .num_blocks = 2,
-          .num_heads = 2,
-          .num_kv_heads = 1,
-          .head_dim = 8,
-          .ffn = 32,
-          .context = 16};
-}
 
 const OuterScalars kNesterov = arithmetic::NesterovScalars{bits_of(0.5f), bits_of(0.5f)};
 
