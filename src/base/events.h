@@ -15,7 +15,8 @@
 
 namespace skarv {
 
-// Thread-safe. Writing never fails the caller: a full disk is counted and the ring goes on.
+// Thread-safe. Writing never fails the caller: a full disk is counted and the ring goes on. A line
+// that the disk took in part stays alone: the next one begins on a line of its own.
 class EventLog {
  public:
   // `who`: "coordinator", "north/a", "north/a/0". Without a path only the ring is kept.
@@ -32,6 +33,7 @@ class EventLog {
   const Time start_;
   mutable std::mutex mutex_;
   std::optional<AppendFile> file_;
+  bool is_torn_ = false;  // the file's last line has no end
   std::deque<std::string> ring_;
   int64_t num_lost_ = 0;
 };

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "support/temporary_folder.h"
 
 namespace skarv {
 namespace {
@@ -132,6 +133,33 @@ TEST(EventsTest, KeepsTheLastWords) {
   log.write("round", {{"n", 3}});
   ASSERT_EQ(log.recent(5).size(), 1u);
   EXPECT_EQ(Json::parse(log.recent(5)[0])["t"], 2.0);
+}
+
+TEST(EventsTest, ALineTornByAFullDiskTakesNoOtherWithIt) {
+  TemporaryFolder folder;
+  const std::filesystem::path path = folder.path() / "events.jsonl";
+  {
+    EventLog log("a");
+    ASSERT_TRUE(log.open(path).ok());
+    log.write("whole");
+    {
+      FullDisk disk(std::filesystem::file_size(path) + 7);
+      log.write("torn");
+    }
+    log.write("after");
+    FullDisk disk(std::filesystem::file_size(path) + 7);
+    log.write("torn");
+    EXPECT_EQ(log.num_lost(), 2);
+  }
+  EventLog restarted("a");
+  ASSERT_TRUE(restarted.open(path).ok());
+  restarted.write("restarted");
+  std::vector<std::string> read;
+  for (const std::string& line : split(read_file(path).value(), '\n')) {
+    const auto event = parse_json(line, "events");
+    if (event.ok()) read.push_back((*event)["what"]);
+  }
+  EXPECT_EQ(read, (std::vector<std::string>{"whole", "after", "restarted"}));
 }
 
 }  // namespace
