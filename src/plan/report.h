@@ -52,6 +52,9 @@ struct PlanReport {
   double best_single_tokens_per_second = 0;
   std::vector<AlternativeReport> alternatives;  // the next best, at most five
   std::vector<std::string> advice;              // on the run's settings: never acted on
+
+  // Seconds of a step, rounds included: what the planner makes small.
+  double whole_step_seconds() const { return step_seconds / kept_by_rounds; }
 };
 
 Json to_json(const PlanReport& report);

@@ -4,6 +4,7 @@
 #include "plan/examples.h"
 #include "plan/outer/goodput.h"
 #include "plan/outer/outer_round.h"
+#include "plan/outer/worth.h"
 
 namespace skarv {
 namespace {
@@ -197,6 +198,45 @@ TEST(Goodput, NonsenseIsNamed) {
   rates.host_mtbf = 0;
   rates.snapshot_seconds = -1;
   EXPECT_EQ(check_rates(rates).origin(), "snapshot");
+}
+
+// Rounds of 10 steps, nothing hidden. Alone, "n" takes 1.8 s for what both do in 1 s.
+TEST(FasterWithout, LeavesOutWhoCostsMoreThanItTrains) {
+  World world;
+  world.exchange.inner_steps = 10;
+  world.exchange.overlap_steps = 0;
+  world.islands = {{"n", "n", 1'000'000'000, 20, 1}, {"s", "s", 1'000'000'000, 16, 1}};
+  const double together = speed_with_rounds(world.islands, world.setting()).value();
+  EXPECT_NEAR(together, 10 / (10 + 1e-9 * static_cast<double>(world.round().exposed_ns)), 1e-9);
+  EXPECT_TRUE(faster_without(world.islands, world.setting(), 1)->empty());
+  world.cluster.links[0].bandwidth = 1e6;  // 8.5 s a transfer: 10 + 17 s, alone 18 or 22.5
+  const std::vector<FewerIslands> faster =
+      faster_without(world.islands, world.setting(), 1).value();
+  ASSERT_EQ(faster.size(), 2);
+  EXPECT_EQ(faster[0].left_out, std::vector<size_t>{1});
+  EXPECT_NEAR(faster[0].speed, 1 / 1.8, 1e-9);
+  EXPECT_EQ(faster[1].left_out, std::vector<size_t>{0});
+  EXPECT_NEAR(faster[1].speed, 1 / 2.25, 1e-9);
+  EXPECT_TRUE(faster_without(world.islands, world.setting(), 2)->empty());
+}
+
+TEST(FasterWithout, TriesEveryPart) {
+  World world;
+  world.cluster = cluster_of({{"a", {0}}, {"b", {0}}, {"c", {0}}, {"d", {0}}});
+  for (const auto& [from, to] : {std::pair("b", "c"), {"b", "d"}, {"c", "d"}}) {
+    world.cluster.links.push_back({from, to, 12.5e6, 0.1, 0, 0});
+  }
+  for (Link& link : world.cluster.links) {
+    if (link.to == "d" || link.to == "c") link.bandwidth = 1e5;
+  }
+  world.islands.clear();
+  for (const char* name : {"a", "b", "c", "d"}) {
+    world.islands.push_back({name, name, 1'000'000'000, 16, 1});
+  }
+  const std::vector<FewerIslands> faster =
+      faster_without(world.islands, world.setting(), 1).value();
+  ASSERT_FALSE(faster.empty());
+  EXPECT_EQ(faster[0].left_out, (std::vector<size_t>{2, 3}));
 }
 
 }  // namespace

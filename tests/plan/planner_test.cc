@@ -106,7 +106,8 @@ TEST(Planner, ADeviceAloneIsPricedWithMicrobatchesThatTheBatchHas) {
 }
 
 TEST(Planner, SaysWhatRoundsOverASlowLinkLeave) {
-  const skarv::Run run = small_run(32, 6);
+  skarv::Run run = small_run(32, 6);
+  run.exchange.min_contributors = 2;  // so that the plan keeps both
   Cluster cluster = demo_cluster();
   const Profile profile = small_profile({1, 2, 4});
   EXPECT_EQ(make_plan(run, cluster, profile)->kept_by_rounds, 1);
@@ -117,6 +118,37 @@ TEST(Planner, SaysWhatRoundsOverASlowLinkLeave) {
   const Result<PlanStep> step = simulate_plan(report->plan, run, cluster, profile);
   EXPECT_NEAR(step->tokens_per_second() / (report->tokens_per_second * report->kept_by_rounds), 1,
               1e-6);
+}
+
+// Three equal sites; the third one's links are slow.
+TEST(Planner, LeavesOutASiteWhoseRoundsCostMoreThanItTrains) {
+  skarv::Run run = small_run(48, 6);
+  run.exchange.min_contributors = 1;
+  Cluster cluster = cluster_of({{"north", {1}}, {"south", {1}}, {"west", {1}}});
+  cluster.links.push_back({"south", "west", 12.5e6, 0.1, 0, 0});
+  const Profile profile = small_profile({1, 2, 4});
+  const Result<PlanReport> all = make_plan(run, cluster, profile);
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->islands.size(), 3);
+  for (Link& link : cluster.links) {
+    if (link.to == "west") link.bandwidth = 5;
+  }
+  const Result<PlanReport> best = make_plan(run, cluster, profile);
+  ASSERT_TRUE(best.ok()) << best.status();
+  ASSERT_EQ(best->islands.size(), 2);
+  EXPECT_EQ(best->kept_by_rounds, 1);
+  EXPECT_TRUE(check_plan(best->plan, run.model, run, cluster).ok());
+  const Result<PlanReport> together = price_plan(all->plan, run, cluster, profile);
+  ASSERT_TRUE(together.ok()) << together.status();
+  EXPECT_GT(best->step_seconds, together->step_seconds);
+  EXPECT_LT(best->whole_step_seconds(), together->whole_step_seconds());
+  ASSERT_EQ(best->plan.idle.size(), 1);
+  EXPECT_EQ(best->plan.idle[0].device, "west/h0/0");
+  EXPECT_THAT(best->plan.idle[0].reason, HasSubstr("rounds over the links of west would leave"));
+  EXPECT_DOUBLE_EQ(best->sum_of_parts, all->sum_of_parts);
+  // Whoever wants three islands gets them.
+  run.exchange.min_contributors = 3;
+  EXPECT_EQ(make_plan(run, cluster, profile)->islands.size(), 3);
 }
 
 TEST(Planner, PipelinesWhenADeviceCannotHoldTheModel) {

@@ -2,15 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <set>
 
 #include "base/text.h"
-#include "plan/outer/outer_round.h"
+#include "plan/outer/worth.h"
 #include "plan/search/chooser.h"
 #include "plan/search/figures.h"
 
 namespace skarv {
 namespace {
+
+constexpr size_t kMostPartsPlanned = 2;  // of the cluster, where rounds are slow
 
 // All that plan and price need, and what it refers to.
 struct Desk {
@@ -28,18 +31,35 @@ Result<Desk> desk_of(const Run& run, const Cluster& cluster, const Profile& prof
               SlabTable(run.model, run.exchange.num_fragments)};
 }
 
-// What the rounds between the islands leave of the step's speed, and what would suit the links.
-void add_rounds(const Run& run, const Cluster& cluster, PlanReport& report) {
+// "north", "north and east", "north, east and west".
+std::string listed(const std::set<std::string>& names) {
+  std::string text;
+  size_t num_left = names.size();
+  for (const std::string& name : names) {
+    text += name;
+    if (--num_left > 0) text += num_left == 1 ? " and " : ", ";
+  }
+  return text;
+}
+
+std::string site_of(const std::string& device) { return device.substr(0, device.find('/')); }
+
+std::vector<OuterIsland> outer_islands(const PlanReport& report) {
   std::vector<OuterIsland> islands;
   for (const IslandReport& island : report.islands) {
-    const Island* plan = report.plan.find_island(island.name);
-    const std::string device = plan->pipelines[0].stages[0].devices[0];
+    const std::vector<std::string> devices = report.plan.find_island(island.name)->devices();
     std::set<std::string> hosts;
-    for (const std::string& name : plan->devices()) hosts.insert(name.substr(0, name.rfind('/')));
-    islands.push_back({island.name, device.substr(0, device.find('/')),
+    for (const std::string& name : devices) hosts.insert(name.substr(0, name.rfind('/')));
+    islands.push_back({island.name, site_of(devices.front()),
                        std::llround(island.step_seconds * 1e9), island.samples,
                        static_cast<int>(hosts.size())});
   }
+  return islands;
+}
+
+// What the rounds between the islands leave of the step's speed, and what would suit the links.
+void add_rounds(const Run& run, const Cluster& cluster, PlanReport& report) {
+  const std::vector<OuterIsland> islands = outer_islands(report);
   if (islands.size() < 2) return;
   const OuterSetting setting{run.exchange, cluster, num_parameters(run.model)};
   const Result<OuterRound> round = price_round(islands, setting);
@@ -53,10 +73,9 @@ void add_rounds(const Run& run, const Cluster& cluster, PlanReport& report) {
   if (advice.ok()) report.advice = std::move(advice).value();
 }
 
-}  // namespace
-
-Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profile& profile,
-                             const PlannerLimits& limits) {
+// The fastest plan by its steps; rounds between islands are not in it.
+Result<PlanReport> plan_steps(const Run& run, const Cluster& cluster, const Profile& profile,
+                              const PlannerLimits& limits) {
   SKARV_ASSIGN(const Desk desk, desk_of(run, cluster, profile));
   const StepWorld step{desk.workload, cluster, desk.devices, desk.hosts, profile, run.precision};
   PriceBook book;
@@ -75,7 +94,84 @@ Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profi
     report.best_single_tokens_per_second = static_cast<double>(run.tokens_per_step()) * 1e9 /
                                            static_cast<double>(chosen.best_single_ns);
   }
+  return report;
+}
+
+Cluster without_sites(const Cluster& cluster, const std::set<std::string>& names) {
+  Cluster fewer = cluster;
+  std::erase_if(fewer.sites, [&](const Site& site) { return names.contains(site.name); });
+  std::erase_if(fewer.links, [&](const Link& link) {
+    return names.contains(link.from) || names.contains(link.to);
+  });
+  return fewer;
+}
+
+// The plan of the other sites as one of the whole cluster: devices of `sites` are idle.
+Result<PlanReport> plan_without(const std::set<std::string>& sites, const Run& run,
+                                const Cluster& cluster, const Profile& profile,
+                                const PlannerLimits& limits, const PlanReport& all) {
+  SKARV_ASSIGN(PlanReport fewer, plan_steps(run, without_sites(cluster, sites), profile, limits));
+  SKARV_ASSIGN(const std::vector<DeviceInfo> devices, expand_devices(cluster));
+  for (const DeviceInfo& device : devices) {
+    if (sites.contains(device.site)) fewer.plan.idle.push_back({device.name, ""});
+  }
+  SKARV_ASSIGN(PlanReport report, price_plan(fewer.plan, run, cluster, profile));
+  const std::string reason =
+      cat("rounds over the links of ", listed(sites), " would leave ",
+          fixed(all.tokens_per_second * all.kept_by_rounds, 1), " tokens/s of ",
+          fixed(all.tokens_per_second, 1), "; without it are trained ",
+          fixed(report.tokens_per_second * report.kept_by_rounds, 1), ": left out");
+  for (IdleDevice& idle : report.plan.idle) {
+    if (idle.reason.empty()) idle.reason = reason;
+  }
+  report.alternatives = std::move(fewer.alternatives);
+  report.best_single_chip = all.best_single_chip;
+  report.best_single_tokens_per_second = all.best_single_tokens_per_second;
+  return report;
+}
+
+// The answer without the sites whose rounds cost the others more than they train, if that is
+// faster.
+Status leave_out_slow_links(const Run& run, const Cluster& cluster, const Profile& profile,
+                            PlannerLimits limits, std::clock_t began, PlanReport& report) {
+  const std::vector<OuterIsland> islands = outer_islands(report);
+  const Result<std::vector<FewerIslands>> faster =
+      faster_without(islands, {run.exchange, cluster, num_parameters(run.model)},
+                     std::max(1, run.exchange.min_contributors));
+  if (!faster.ok()) return {};  // add_rounds has said why
+  limits.progress = nullptr;
+  const double budget = limits.budget_seconds;
+  const PlanReport all = report;
+  for (size_t i = 0; i < std::min(kMostPartsPlanned, faster->size()); ++i) {
+    if (budget > 0) {
+      limits.budget_seconds =
+          budget - static_cast<double>(std::clock() - began) / static_cast<double>(CLOCKS_PER_SEC);
+      if (limits.budget_seconds <= 0) break;
+    }
+    std::set<std::string> sites;
+    for (const size_t island : (*faster)[i].left_out) {
+      for (const std::string& device : all.plan.find_island(islands[island].name)->devices()) {
+        sites.insert(site_of(device));
+      }
+    }
+    Result<PlanReport> fewer = plan_without(sites, run, cluster, profile, limits, all);
+    if (!fewer.ok()) {
+      if (!is_unfit(fewer.status())) return fewer.status();
+      continue;
+    }
+    if (fewer->whole_step_seconds() < report.whole_step_seconds()) report = std::move(*fewer);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profile& profile,
+                             const PlannerLimits& limits) {
+  const std::clock_t began = std::clock();
+  SKARV_ASSIGN(PlanReport report, plan_steps(run, cluster, profile, limits));
   add_rounds(run, cluster, report);
+  SKARV_TRY(leave_out_slow_links(run, cluster, profile, limits, began, report));
   return report;
 }
 

@@ -1,6 +1,7 @@
 // The planner: cluster + model + profile -> the fastest plan that fits in memory. It searches over
 // pools of identical devices by closed forms (site_search, island_search, team_search, polish); the
-// finalists are priced by the simulator.
+// finalists are priced by the simulator. What is made small is the time of a step, rounds between
+// islands included: a site behind a link that costs the others more than it trains is left out.
 #pragma once
 
 #include "base/status.h"

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "plan/cost/device_index.h"
+#include "plan/outer/goodput.h"
 #include "spec/traffic.h"
 
 namespace skarv {
@@ -30,8 +31,22 @@ std::map<std::string, std::set<int>> layers_by_device(const Plan& plan) {
 
 std::string host_of(const std::string& device) { return device.substr(0, device.rfind('/')); }
 
-// What devices lack of the layers that the new plan gives them, and how long the host takes that
-// lacks most: weights, and the owner's part of the optimizer state, by the layer's holders.
+std::string site_of(const std::string& device) { return device.substr(0, device.find('/')); }
+
+// Bytes/s of the fastest link from a site of the running plan; without any, as a host's network.
+double fastest_link(const std::set<std::string>& from, const std::string& to,
+                    const Cluster& cluster) {
+  double fastest = 0;
+  for (const std::string& site : from) {
+    const Link* link = cluster.find_link(site, to);
+    if (link != nullptr) fastest = std::max(fastest, link->bandwidth);
+  }
+  return fastest > 0 ? fastest : kDefaultNetwork;
+}
+
+// What devices lack of the layers that the new plan gives them: weights, and the owner's part of
+// the optimizer state, by the layer's holders. It takes as long as the host that lacks most; layers
+// that a whole site lacks come once over its fastest link, and then the workers start again.
 void add_moves(const Plan& from, const Plan& to, const Run& run, const Cluster& cluster,
                Replanned& result) {
   std::vector<int64_t> parameters(run.model.num_layers(), 0);
@@ -41,7 +56,13 @@ void add_moves(const Plan& from, const Plan& to, const Run& run, const Cluster& 
   const int64_t weight = element_bytes(run.precision);
   const int64_t optimizer = weight == 4 ? 8 : 12;
   const auto before = layers_by_device(from);
-  std::map<std::string, int64_t> by_host;
+  std::map<std::string, std::set<int>> at_site;
+  std::set<std::string> sites;
+  for (const auto& [device, layers] : before) {
+    at_site[site_of(device)].insert(layers.begin(), layers.end());
+    sites.insert(site_of(device));
+  }
+  std::map<std::string, int64_t> by_host, by_site;
   for (const Island& island : to.islands) {
     std::vector<int64_t> holders(run.model.num_layers(), 0);
     for (const Pipeline& pipeline : island.pipelines) {
@@ -61,6 +82,9 @@ void add_moves(const Plan& from, const Plan& to, const Run& run, const Cluster& 
                                   parameters[layer] * optimizer / holders[layer];
             result.moved_bytes += bytes;
             by_host[host_of(device)] += bytes;
+            if (at_site[site_of(device)].insert(layer).second) {
+              by_site[site_of(device)] += parameters[layer] * (weight + optimizer);
+            }
           }
         }
       }
@@ -73,6 +97,11 @@ void add_moves(const Plan& from, const Plan& to, const Run& run, const Cluster& 
     result.move_seconds = std::max(
         result.move_seconds, static_cast<double>(bytes) / (given > 0 ? given : kDefaultNetwork));
   }
+  for (const auto& [site, bytes] : by_site) {
+    result.move_seconds = std::max(result.move_seconds,
+                                   static_cast<double>(bytes) / fastest_link(sites, site, cluster));
+  }
+  result.move_seconds += FailureRates{}.restart_seconds;
 }
 
 // Why the running plan cannot go on; empty: it can.
@@ -98,12 +127,14 @@ Result<Replanned> replan(const Plan& running, const Run& run, const Cluster& clu
   SKARV_ASSIGN(PlanReport fresh, make_plan(run, cluster, profile, limits));
   Result<PlanReport> old = price_plan(running, run, cluster, profile);
   result.reason = obstacle(old, cluster);
-  add_moves(running, fresh.plan, run, cluster, result);
+  if (digest_of(fresh.plan) != digest_of(running)) {
+    add_moves(running, fresh.plan, run, cluster, result);
+  }
   if (!result.reason.empty()) {
     result.report = std::move(fresh);
     return result;
   }
-  result.gain_seconds = old->step_seconds - fresh.step_seconds;
+  result.gain_seconds = old->whole_step_seconds() - fresh.whole_step_seconds();
   if (result.gain_seconds > 0) result.pays_after_steps = result.move_seconds / result.gain_seconds;
   const bool is_worth =
       result.gain_seconds > 0 && result.pays_after_steps < static_cast<double>(run.steps);

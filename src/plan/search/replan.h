@@ -12,8 +12,8 @@ struct Replanned {
   bool is_kept = false;     // it is the running plan; else a new one
   std::string reason;       // why the running plan cannot go on, or how it compares
   int64_t moved_bytes = 0;  // weights and optimizer state that devices do not have yet
-  double move_seconds = 0;  // until the slowest host has received its part
-  double gain_seconds = 0;  // of a step, against the running plan; 0: that one cannot go on
+  double move_seconds = 0;  // until the last host and site have received it and workers run again
+  double gain_seconds = 0;  // of a step, rounds included; 0: the running plan cannot go on
   double pays_after_steps = 0;
 };
 

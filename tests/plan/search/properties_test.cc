@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "base/random.h"
 #include "base/text.h"
+#include "plan/outer/goodput.h"
 #include "plan/search/exhaustive.h"
 #include "plan/search/replan.h"
 
@@ -14,7 +16,7 @@ namespace {
 
 double step_of(const SmallCase& small) {
   const Result<PlanReport> report = make_plan(small.run, small.cluster, small.profile);
-  return report.ok() ? report->step_seconds : 0;
+  return report.ok() ? report->whole_step_seconds() : 0;
 }
 
 // Like random_case, with more devices: hosts of one to four equal ones, up to 64 in all.
@@ -51,6 +53,16 @@ SmallCase large_case(uint64_t seed) {
     }
   }
   return large;
+}
+
+// Links on which rounds take from nearly nothing to far longer than steps cover.
+SmallCase slow_link_case(uint64_t seed) {
+  SmallCase slow = either_case(seed);
+  slow.run.exchange.min_contributors = 1;
+  for (Link& link : slow.cluster.links) {
+    link.bandwidth = 100 * std::pow(10.0, static_cast<double>(seed % 7) / 2);
+  }
+  return slow;
 }
 
 using Change = void (*)(SmallCase&, uint64_t);
@@ -145,10 +157,16 @@ TEST(SlowPlannerProperties, WithHundredsOfDevicesMoreIsNeverMuchWorse) {
   expect_never_worse(611, 6, kNearly, more_memory, large_case);
   expect_never_worse(621, 6, kNearly, more_bandwidth, large_case);
 }
+TEST(SlowPlannerProperties, BehindSlowLinksMoreIsNeverWorse) {
+  expect_never_worse(701, 7, kExact, more_bandwidth, slow_link_case);
+  expect_never_worse(801, 7, kExact, one_more_device, slow_link_case);
+}
 TEST(EndurancePlannerProperties, MoreIsNeverWorse) {
   expect_never_worse(1001, 100, kExact, more_memory);
   expect_never_worse(2001, 100, kExact, more_bandwidth);
   expect_never_worse(3001, 100, kExact, one_more_device);
+  expect_never_worse(4001, 70, kExact, more_bandwidth, slow_link_case);
+  expect_never_worse(5001, 70, kExact, one_more_device, slow_link_case);
 }
 
 TEST(SlowPlannerProperties, NamesAndOrderChangeNothing) {
@@ -250,6 +268,7 @@ TEST(Replan, ALostHostIsAnsweredByAPlanWithoutIt) {
   EXPECT_TRUE(same->is_kept);
   EXPECT_EQ(digest_of(same->report.plan), digest_of(before->plan));
   EXPECT_EQ(same->moved_bytes, 0);
+  EXPECT_EQ(same->move_seconds, 0);
   small.cluster.sites[0].hosts[0].count = 3;
   const Result<Replanned> after = replan(before->plan, small.run, small.cluster, small.profile);
   ASSERT_TRUE(after.ok()) << after.status();
@@ -272,6 +291,36 @@ TEST(Replan, ASlowNetworkKeepsTheRunningPlan) {
   const Result<Replanned> kept = replan(running, small.run, small.cluster, small.profile);
   ASSERT_TRUE(kept.ok()) << kept.status();
   EXPECT_TRUE(kept->is_kept) << to_text(*kept) << to_table(kept->report);
+}
+
+// A site that joins gets the model over its link: 16 bytes a parameter with the optimizer's state.
+TEST(Replan, ANewSiteIsWaitedForWhileTheModelGoesOverItsLink) {
+  SmallCase small = random_case(7);
+  small.run.global_batch = 8;
+  small.run.exchange.inner_steps = 100;
+  small.cluster = {};
+  for (const char* name : {"n", "s"}) {
+    small.cluster.sites.push_back({name, 0, {{"h", 1, 0, 1e9, 1e-5, {}}}});
+    small.cluster.sites.back().hosts[0].devices.push_back({"a100-sxm-80", 1, 0, 0, ""});
+  }
+  Plan running;
+  running.model = digest_of(small.run.model);
+  running.islands.push_back(
+      {"n", {{2, 8, "1f1b", {{0, small.run.model.num_layers(), {"n/h/0"}}}}}});
+  running.idle = {{"s/h/0", "not there yet"}};
+  double before = 0;
+  for (const double bandwidth : {1e8, 1e6}) {
+    small.cluster.links = {{"n", "s", bandwidth, 1e-3, 0, 0}};
+    const Result<Replanned> joined = replan(running, small.run, small.cluster, small.profile);
+    ASSERT_TRUE(joined.ok()) << joined.status();
+    ASSERT_GT(joined->moved_bytes, 0) << to_text(*joined);
+    const double bytes = static_cast<double>(num_parameters(small.run.model)) *
+                         (small.run.precision == Precision::kFp32 ? 12 : 14);
+    EXPECT_NEAR(joined->move_seconds - FailureRates{}.restart_seconds, bytes / bandwidth,
+                1e-6 * bytes / bandwidth);
+    EXPECT_GT(joined->move_seconds, before);
+    before = joined->move_seconds;
+  }
 }
 
 }  // namespace
