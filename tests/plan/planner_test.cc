@@ -145,6 +145,7 @@ TEST(Planner, LeavesOutASiteWhoseRoundsCostMoreThanItTrains) {
   ASSERT_EQ(best->plan.idle.size(), 1);
   EXPECT_EQ(best->plan.idle[0].device, "west/h0/0");
   EXPECT_THAT(best->plan.idle[0].reason, HasSubstr("rounds over the links of west would leave"));
+  EXPECT_THAT(best->advice, testing::Contains(HasSubstr("with west: overlap_steps = 5")));
   EXPECT_DOUBLE_EQ(best->sum_of_parts, all->sum_of_parts);
   // Whoever wants three islands gets them.
   run.exchange.min_contributors = 3;

@@ -119,10 +119,13 @@ Result<PlanReport> plan_without(const std::set<std::string>& sites, const Run& r
   const std::string reason =
       cat("rounds over the links of ", listed(sites), " would leave ",
           fixed(all.tokens_per_second * all.kept_by_rounds, 1), " tokens/s of ",
-          fixed(all.tokens_per_second, 1), "; without it are trained ",
+          fixed(all.tokens_per_second, 1), "; the others alone train ",
           fixed(report.tokens_per_second * report.kept_by_rounds, 1), ": left out");
   for (IdleDevice& idle : report.plan.idle) {
     if (idle.reason.empty()) idle.reason = reason;
+  }
+  for (const std::string& advice : all.advice) {
+    report.advice.push_back(cat("with ", listed(sites), ": ", advice));
   }
   report.alternatives = std::move(fewer.alternatives);
   report.best_single_chip = all.best_single_chip;
