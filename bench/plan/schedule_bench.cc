@@ -155,8 +155,8 @@ std::string percent(int64_t value, int64_t base) {
 
 std::string figures(const Played& played, const Bounds& bounds) {
   return cat(played.longest_ns, "/", played.makespan_ns, " (+",
-             percent(played.longest_ns, bounds.longest_ns), "/+",
-             percent(played.makespan_ns, bounds.makespan_ns), " %)");
+             percent(played.longest_ns, bounds.longest_ns()), "/+",
+             percent(played.makespan_ns, bounds.makespan_ns()), " %)");
 }
 
 void order(benchmark::State& state, const PipelineTimes& times, int64_t max_pieces) {
@@ -165,7 +165,7 @@ void order(benchmark::State& state, const PipelineTimes& times, int64_t max_piec
     const OrderOptions options{Objective::kMakespan, max_pieces, 1};
     ours = Player(times).play(order_zero_bubble(times, options));
   }
-  const Bounds bounds = bounds_of(times);
+  Bounds bounds(times);
   GreedyRule plain;
   plain.depth = depths_of({.is_classical = true}, times);
   const Played greedy = Player(times).play(order_greedily(times, plain));
@@ -177,9 +177,9 @@ void order(benchmark::State& state, const PipelineTimes& times, int64_t max_piec
   plain.is_fused = true;
   const Played classical = Player(whole).play(order_greedily(whole, plain));
   state.SetLabel(cat("ours ", figures(ours, bounds), "; 1f1b ", figures(classical, bounds),
-                     "; zb-h1 ", figures(greedy, bounds), "; bounds ", bounds.longest_ns, "/",
-                     bounds.makespan_ns, ", work ", bounds.work_ns, ", bubble ",
-                     percent(ours.longest_ns, bounds.work_ns), " %"));
+                     "; zb-h1 ", figures(greedy, bounds), "; bounds ", bounds.longest_ns(), "/",
+                     bounds.makespan_ns(), ", work ", bounds.work_ns(), ", bubble ",
+                     percent(ours.longest_ns, bounds.work_ns()), " %"));
 }
 
 [[maybe_unused]] const bool kRegistered = [] {

@@ -17,7 +17,7 @@ class Search {
   Search(WorkOrder order, const PipelineTimes& times, const Improvement& options)
       : times_(times),
         options_(options),
-        bounds_(bounds_of(times)),
+        bounds_(times),
         random_(options.seed, "improve"),
         order_(std::move(order)),
         accepted_(times),
@@ -29,7 +29,7 @@ class Search {
     best_order_ = order_;
     if (current_.makespan_ns == 0) return best_order_;
     const int64_t first =
-        std::max<int64_t>(1, 100 * bounds_.work_ns / times_.num_microbatches / kCalm);
+        std::max<int64_t>(1, 100 * bounds_.work_ns() / times_.num_microbatches / kCalm);
     int64_t used = accepted_.num_played();
     while (used < options_.max_pieces && !bounds_.are_met_by(best_)) {
       const int64_t tolerance = first - first * used / options_.max_pieces;
@@ -106,7 +106,7 @@ class Search {
 
   const PipelineTimes& times_;
   const Improvement& options_;
-  const Bounds bounds_;
+  Bounds bounds_;
   const CounterRandom random_;
   uint64_t num_draws_ = 0;
   WorkOrder order_, best_order_;

@@ -24,7 +24,7 @@ WorkOrder order_whole(const OrderRule& rule, const PipelineTimes& times,
                              {1000, 1150, 1},        {500, 1000, 0},  {250, 1000, 0}};
   const bool holds_all = holds_all_microbatches(times);
   Player player(times);
-  const Bounds bounds = bounds_of(times);
+  Bounds bounds(times);
   WorkOrder best;
   Played best_played;
   for (const WarmUp& warm_up : warm_ups) {

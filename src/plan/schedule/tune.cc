@@ -22,7 +22,7 @@ Ruled follow(GreedyRule rule, Player& player, int64_t give_up_ns) {
 
 Ruled tune(Ruled start, Player& player, Objective objective, int64_t max_pieces, uint64_t seed) {
   const PipelineTimes& times = player.times();
-  const Bounds bounds = bounds_of(times);
+  Bounds bounds(times);
   const CounterRandom random(seed, "tune");
   uint64_t num_draws = 0;
   const auto below = [&](uint64_t bound) {

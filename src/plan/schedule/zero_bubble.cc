@@ -56,7 +56,7 @@ constexpr int64_t kMoment = 1'000'000;  // pieces of work
 
 WorkOrder order_zero_bubble(const PipelineTimes& times, const OrderOptions& options) {
   Player player(times);
-  const Bounds bounds = bounds_of(times);
+  Bounds bounds(times);
   const auto count = [&](int64_t num_moved) {
     if (options.known == nullptr) return;
     options.known->count(kCostOfOrdered * player.num_played() + kCostOfMoved * num_moved);

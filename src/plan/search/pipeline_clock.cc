@@ -37,26 +37,28 @@ int num_replicas(const PipelineGroup& group) {
   return std::max(group.replicas, group.dealt_together);
 }
 
-Slots slots_of(const World& world, const PipelineGroup& group, int stage) {
-  const int pool = group.pipeline.stages[stage].pool;
-  Slots slots{.per_host = world.pool(pool).per_host};
-  int next = 0;
-  for (int s = 0; s < group.pipeline.num_stages(); ++s) {
-    const StageShape& other = group.pipeline.stages[s];
-    if (other.pool != pool) continue;
+// By stage.
+std::vector<Slots> slots_of(const World& world, const PipelineGroup& group) {
+  std::vector<int> next(world.pools().size(), 0);
+  std::vector<Slots> slots;
+  for (const StageShape& stage : group.pipeline.stages) {
+    const int per_host = world.pool(stage.pool).per_host, degree = stage.tensor_parallel;
     // A tensor-parallel group lies within a host.
-    const int left = slots.per_host - next % slots.per_host;
-    if (other.tensor_parallel > left) next += left;
-    if (s == stage) slots.first = next;
-    next += other.tensor_parallel * (group.is_compact ? 1 : num_replicas(group));
+    const int left = per_host - next[stage.pool] % per_host;
+    if (degree > left) next[stage.pool] += left;
+    slots.push_back({next[stage.pool], degree, per_host});
+    next[stage.pool] += degree * (group.is_compact ? 1 : num_replicas(group));
   }
-  slots.stride = group.is_compact ? next : group.pipeline.stages[stage].tensor_parallel;
+  for (size_t s = 0; group.is_compact && s < slots.size(); ++s) {
+    slots[s].stride = next[group.pipeline.stages[s].pool];
+  }
   return slots;
 }
 
 // Whether the stage and the next one lie on one host in every replica; hosts repeat after as many
 // replicas as a host has devices.
-bool stays_on_host(const World& world, const PipelineGroup& group, int stage) {
+bool stays_on_host(const World& world, const PipelineGroup& group, const std::vector<Slots>& slots,
+                   size_t stage) {
   const StageShape& from = group.pipeline.stages[stage];
   const StageShape& to = group.pipeline.stages[stage + 1];
   if (!world.share_hosts(from.pool, to.pool)) return false;
@@ -65,7 +67,7 @@ bool stays_on_host(const World& world, const PipelineGroup& group, int stage) {
       num_replicas(group) * from.tensor_parallel >= world.pool(from.pool).per_host) {
     return false;
   }
-  const Slots here = slots_of(world, group, stage), there = slots_of(world, group, stage + 1);
+  const Slots &here = slots[stage], &there = slots[stage + 1];
   const int num_different = std::max(here.per_host, there.per_host);
   for (int r = 0; r < std::min(num_replicas(group), num_different); ++r) {
     if (here.host(r) != there.host(r)) return false;
@@ -75,18 +77,24 @@ bool stays_on_host(const World& world, const PipelineGroup& group, int stage) {
 
 }  // namespace
 
-const LinkCost& edge_link(const World& world, const PipelineGroup& group, int stage) {
-  const int from = group.pipeline.stages[stage].pool, to = group.pipeline.stages[stage + 1].pool;
-  if (stays_on_host(world, group, stage)) return world.inside(from, to);
-  const LinkCost& link = world.between(from, to);
-  // A pool on a single host has nothing between hosts.
-  return link.bandwidth > 0 ? link : world.inside(from, to);
+std::vector<const LinkCost*> edge_links(const World& world, const PipelineGroup& group) {
+  const std::vector<StageShape>& stages = group.pipeline.stages;
+  const std::vector<Slots> slots = slots_of(world, group);
+  std::vector<const LinkCost*> links;
+  for (size_t s = 0; s + 1 < stages.size(); ++s) {
+    const int from = stages[s].pool, to = stages[s + 1].pool;
+    const LinkCost* link = &world.between(from, to);
+    // A pool on a single host has nothing between hosts.
+    const bool is_inside = stays_on_host(world, group, slots, s) || !(link->bandwidth > 0);
+    links.push_back(is_inside ? &world.inside(from, to) : link);
+  }
+  return links;
 }
 
-EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, int microbatch) {
+EdgeTimes edge_times(const World& world, const PipelineGroup& group, const LinkCost& link,
+                     int stage, int microbatch) {
   const StageShape& from = group.pipeline.stages[stage];
   const StageShape& to = group.pipeline.stages[stage + 1];
-  const LinkCost& link = edge_link(world, group, stage);
   EdgeTimes times;
   times.leaves_host = &link == &world.between(from.pool, to.pool);
   const int64_t bytes = world.workload().size(from.last - 1).output_bytes * microbatch;
@@ -113,10 +121,8 @@ EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, 
 }
 
 PipelineClock::PipelineClock(const World& world, const PipelineGroup& group)
-    : world_(world), group_(group) {
-  for (int s = 0; s + 1 < group.pipeline.num_stages(); ++s) {
-    if (!(edge_link(world, group, s).bandwidth > 0)) is_possible_ = false;
-  }
+    : world_(world), group_(group), links_(edge_links(world, group)) {
+  for (const LinkCost* link : links_) is_possible_ &= link->bandwidth > 0;
   if (is_possible_) whole_ = figures(group.pipeline.microbatch);
 }
 
@@ -152,7 +158,7 @@ PipelineClock::Figures PipelineClock::figures(int microbatch) const {
   for (int s = 0; s < num_stages; ++s) {
     const StageTime time = time_of_stage(world_, stages[s], microbatch);
     EdgeTimes edge;
-    if (s + 1 < num_stages) edge = edge_times(world_, group_, s, microbatch);
+    if (s + 1 < num_stages) edge = edge_times(world_, group_, *links_[s], s, microbatch);
     result.slowest = std::max(result.slowest, time.all());
     const int64_t sent =
         (edge.leaves_host ? edge.activation_ns : 0) + (before.leaves_host ? before.gradient_ns : 0);

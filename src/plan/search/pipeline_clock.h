@@ -20,11 +20,12 @@ struct EdgeTimes {
 
   int64_t round_trip_ns() const { return activation_ns + gradient_ns + 2 * latency_ns; }
 };
-// REQUIRES: the stages have a link.
-EdgeTimes edge_times(const World& world, const PipelineGroup& group, int stage, int microbatch);
-// The link between stage and stage + 1 in the placement of assembly.h, of the replica that has the
+// Between each stage and the next in the placement of assembly.h, of the replica that has the
 // slowest; bandwidth 0 if there is none.
-const LinkCost& edge_link(const World& world, const PipelineGroup& group, int stage);
+std::vector<const LinkCost*> edge_links(const World& world, const PipelineGroup& group);
+// Over the border behind `stage`. REQUIRES: `link` is that of edge_links, and there is one.
+EdgeTimes edge_times(const World& world, const PipelineGroup& group, const LinkCost& link,
+                     int stage, int microbatch);
 
 // Fill: the first microbatch through all stages and back. Period: what each further one adds: the
 // slowest of the stages' work, of what a stage's host has to send, and of the loops "from a forward
@@ -55,6 +56,7 @@ class PipelineClock {
 
   const World& world_;
   const PipelineGroup& group_;
+  std::vector<const LinkCost*> links_;
   bool is_possible_ = true;
   Figures whole_;
   mutable std::vector<Figures> rests_;  // by the samples of a smaller last microbatch; as asked

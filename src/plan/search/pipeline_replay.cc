@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "plan/schedule/goal.h"
 #include "plan/schedule/order_cache.h"
 #include "plan/search/cuts.h"
 #include "plan/search/pipeline_clock.h"
@@ -36,6 +37,7 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
   const int size = static_cast<int>(std::min<int64_t>(shape.microbatch, samples));
   const int num_stages = shape.num_stages();
   const int64_t num_microbatches = (samples + size - 1) / size;
+  const std::vector<const LinkCost*> links = edge_links(world, group);
   PipelineTimes times;
   times.num_microbatches = static_cast<int>(num_microbatches);
   for (int s = 0; s < num_stages; ++s) {
@@ -51,8 +53,8 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
     const int64_t limit = std::clamp(room - room / 20, one, one * num_microbatches);
     times.memory_bytes.push_back(one == 0 ? 0 : limit * 4 / one * one / 4);
     if (s + 1 == num_stages) break;
-    if (!(edge_link(world, group, s).bandwidth > 0)) return INT64_MAX;
-    const EdgeTimes edge = edge_times(world, group, s, size);
+    if (!(links[s]->bandwidth > 0)) return INT64_MAX;
+    const EdgeTimes edge = edge_times(world, group, *links[s], s, size);
     times.borders.push_back(
         {{edge.activation_ns, edge.latency_ns}, {edge.gradient_ns, edge.latency_ns}});
   }
@@ -64,7 +66,7 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
     }
   }
   const bool is_split = shape.flow == Flow::kZeroBubble;
-  const int64_t least = least_makespan(is_split ? times : with_whole_backwards(times));
+  const int64_t least = Bounds(is_split ? times : with_whole_backwards(times)).makespan_ns();
   if (least - saved >= give_up_ns) return give_up_ns;
   const Result<OrderRule> rule = find_order_rule(name_of(shape.flow));
   if (!rule.ok()) return INT64_MAX;

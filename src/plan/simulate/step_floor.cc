@@ -191,7 +191,7 @@ class Floor {
       }
     }
     clip_begin_ =
-        std::max(clip_begin_, query_.start_up.step_ns + least_makespan(times) + least_reduce);
+        std::max(clip_begin_, query_.start_up.step_ns + Bounds(times).makespan_ns() + least_reduce);
     return {};
   }
 
