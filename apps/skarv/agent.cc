@@ -313,6 +313,7 @@ Status Agent::save_last(bool finished) {
   const bool at_snapshot = stable.step == put_away.journal.state().snapshot_step;
   const bool whole = !finished && stable.from_inner && (stable.step == done || at_snapshot);
   const InnerState inner{stable.from_inner ? stable.parity : -1, whole ? stable.step : done};
+  progress_.steps = inner.step;
   SKARV_TRY(save_checkpoint(options_.folder, options_.job.run, *table_,
                             OuterCopy::of(*keeper_, *table_), *group_->memory(), inner,
                             whole ? &put_away : nullptr)

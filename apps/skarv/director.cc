@@ -84,7 +84,9 @@ bool Director::takes_merged_weights(Time now, handoff::Step& order) {
   const bool due =
       snapshot_round_ > taken_round_ && next_ >= snapshot_step_ + settings_.overlap_steps;
   if (!due || apply_ordered_) return true;
-  return !may_wait(now, cat("the merged weights of round ", snapshot_round_));
+  const bool waits = may_wait(now, cat("the merged weights of round ", snapshot_round_));
+  // Before a stop no step is trained that would be lost if they never come.
+  return !waits && !stopping_;
 }
 
 bool Director::takes_snapshot(Time now, handoff::Step& order) {

@@ -384,5 +384,20 @@ TEST(DirectorTest, AStopWaitsForAQuietBoundaryWithAnInnerSnapshot) {
   EXPECT_FALSE(harness.order().has_value());
 }
 
+// Peers that stopped before their snapshot send none: what is trained now would be trained again.
+TEST(DirectorTest, AStopTrainsNoStepBeyondTheOverlapWhateverThePatience) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 4; ++i) harness.run_one();
+  harness.director.stop_at_boundary();
+  EXPECT_EQ(harness.run_one().step, 4);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(harness.order().has_value());
+    harness.now += std::chrono::seconds(6);
+  }
+  EXPECT_TRUE(harness.director.idle());
+  EXPECT_EQ(harness.director.stable().step, 4);
+}
+
 }  // namespace
 }  // namespace skarv
