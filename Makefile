@@ -14,7 +14,7 @@ help:
 	@echo "make bench     the speed measurements"
 	@echo "make bench-accuracy  runs that others measured, priced by the simulator: errors by set"
 	@echo "make bench-rivals    the planner beside uniform plans and random changes, hours; may be interrupted"
-	@echo "make check     format, law of layers, sanitizers over the torch-free part"
+	@echo "make check     format, law of layers, the fast torch-free tests under sanitizers"
 
 setup:
 	@tools/setup.sh
@@ -50,8 +50,8 @@ bench-rivals: setup
 check: setup
 	@git ls-files '*.cc' '*.h' | xargs clang-format-16 --dry-run -Werror
 	@cmake -DROOT=$(CURDIR) -P cmake/check_layers.cmake
-	@$(MAKE) --no-print-directory PRESET=asan test
-	@$(MAKE) --no-print-directory PRESET=tsan test
+	@$(MAKE) --no-print-directory PRESET=asan test-fast
+	@$(MAKE) --no-print-directory PRESET=tsan test-fast
 
 format:
 	@git ls-files '*.cc' '*.h' | xargs clang-format-16 -i
