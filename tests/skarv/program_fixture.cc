@@ -52,6 +52,7 @@ folder = "data"
 [exchange]
 inner_steps = 4
 overlap_steps = 1
+min_contributors = 2  # steps are so short that no round would be worth its time
 )";
 
 constexpr char kCluster[] = R"([[site]]
