@@ -49,7 +49,7 @@ const std::string& source_text() {
     const Result<Corpus> corpus = Corpus::open(options);
     if (!corpus.ok()) return made_up_source();
     CorpusReader reader = corpus->read();
-    Document document;
+    CorpusDocument document;
     for (Result<bool> found = reader.next(&document); found.ok() && *found;
          found = reader.next(&document)) {
       text += document.text;

@@ -39,7 +39,7 @@ struct CorpusFile {
   int64_t changed_nanoseconds;
 };
 
-struct Document {
+struct CorpusDocument {
   std::string text;  // valid UTF-8, not empty
   std::string name;  // of its file
   uint64_t line;     // where it begins, from 1
@@ -54,14 +54,14 @@ class CorpusReader {
 
   // False at the end. Errors: kInvalidArgument at "file:line" for a line that is no JSON object
   // with the text field, or too long; errors of reading, at the file. After an error: stop.
-  Result<bool> next(Document* document);
+  Result<bool> next(CorpusDocument* document);
 
   uint64_t num_bytes_read() const { return num_bytes_read_; }
   uint64_t num_replaced() const { return num_replaced_; }  // invalid parts of UTF-8
 
  private:
   class FileCursor;
-  Result<bool> next_of_file(Document* document);
+  Result<bool> next_of_file(CorpusDocument* document);
 
   CorpusOptions options_;
   std::vector<CorpusFile> files_;

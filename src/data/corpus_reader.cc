@@ -142,7 +142,7 @@ CorpusReader::CorpusReader(CorpusOptions options, std::vector<CorpusFile> files)
 CorpusReader::~CorpusReader() = default;
 CorpusReader::CorpusReader(CorpusReader&&) noexcept = default;
 
-Result<bool> CorpusReader::next(Document* document) {
+Result<bool> CorpusReader::next(CorpusDocument* document) {
   while (true) {
     if (cursor_ == nullptr) {
       if (next_file_ == files_.size()) return false;
@@ -155,7 +155,7 @@ Result<bool> CorpusReader::next(Document* document) {
   }
 }
 
-Result<bool> CorpusReader::next_of_file(Document* document) {
+Result<bool> CorpusReader::next_of_file(CorpusDocument* document) {
   while (true) {
     cursor_->advance_line();
     SKARV_ASSIGN(const std::string_view piece,

@@ -106,7 +106,7 @@ class Preparation {
     const uint64_t learned_below = fraction_to_hash(share);
     CorpusReader reader = corpus_.read();
     Hasher content;
-    Document document;
+    CorpusDocument document;
     uint64_t num_documents = 0;
     while (true) {
       SKARV_ASSIGN(const bool found, reader.next(&document));
@@ -151,7 +151,7 @@ class Preparation {
     SKARV_ASSIGN(auto validation, TokenWriter::create(options_.output / "validation", size));
     CorpusReader reader = corpus_.read();
     Encoder encoder(tokenizer);
-    Document document;
+    CorpusDocument document;
     std::vector<int32_t> ids;
     Hasher content;
     for (uint64_t i = 0;; ++i) {

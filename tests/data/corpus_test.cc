@@ -22,7 +22,7 @@ Read read_all(const CorpusOptions& options) {
   read.status = corpus.status();
   if (!corpus.ok()) return read;
   CorpusReader reader = corpus->read();
-  Document document;
+  CorpusDocument document;
   while (true) {
     const auto found = reader.next(&document);
     read.status = found.status();
@@ -45,7 +45,7 @@ CorpusOptions at(const std::filesystem::path& path) {
 using Texts = std::vector<std::string>;
 
 TEST(CorpusTest, ReadsAFolderInTheOrderOfNames) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   folder.write("b.py", "b");
   folder.write("a/z.py", "az");
   folder.write("a.py", "a");
@@ -65,7 +65,7 @@ TEST(CorpusTest, ReadsAFolderInTheOrderOfNames) {
 }
 
 TEST(CorpusTest, WithoutExtensionsTakesWhatLooksLikeText) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   folder.write("notes", "caf\u00E9");
   folder.write("image", std::string_view("\x89PNG\0", 5));
   folder.write("latin1", "caf\xE9 au lait");
@@ -77,7 +77,7 @@ TEST(CorpusTest, WithoutExtensionsTakesWhatLooksLikeText) {
 }
 
 TEST(CorpusTest, CutsTextAtLineEnds) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   CorpusOptions options = at(folder.write("t.txt", "one\ntwo\nthree\nfour"));
   options.max_document_bytes = 9;
   const Read read = read_all(options);
@@ -87,7 +87,7 @@ TEST(CorpusTest, CutsTextAtLineEnds) {
 }
 
 TEST(CorpusTest, CutsLongLinesBetweenCharacters) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   std::string text;
   for (int i = 0; i < 300; ++i)
     text += i % 3 == 0 ? "\u00E9" : i % 3 == 1 ? "\u4E2D" : "\U0001F600";
@@ -106,7 +106,7 @@ TEST(CorpusTest, CutsLongLinesBetweenCharacters) {
 }
 
 TEST(CorpusTest, LargeFilesComeInPieces) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   Random random(1);
   const std::string text = code_like_text(random, 60000);
   ASSERT_GT(text.size(), 1000000u);
@@ -123,7 +123,7 @@ TEST(CorpusTest, LargeFilesComeInPieces) {
 }
 
 TEST(CorpusTest, RepairsInvalidUtf8AndCountsIt) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   folder.write("a.txt", "caf\xE9 \xFF\xFE");
   folder.write("b.jsonl", "{\"text\": \"x\xE9\"}\n");
   CorpusOptions options = at(folder.path());
@@ -135,7 +135,7 @@ TEST(CorpusTest, RepairsInvalidUtf8AndCountsIt) {
 }
 
 TEST(CorpusTest, ReadsJsonLines) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   CorpusOptions options = at(folder.write(
       "t.jsonl",
       "{\"text\": \"one\\n\", \"id\": 1}\n\n  \r\n{\"text\": \"\"}\n{\"text\": \"two\"}"));
@@ -148,7 +148,7 @@ TEST(CorpusTest, ReadsJsonLines) {
 }
 
 TEST(CorpusTest, BadJsonLinesAreNamed) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   const auto refused = [&](const std::string& line, const std::string& because) {
     const auto path = folder.write("t.jsonl", "{\"text\": \"good\"}\n" + line + "\n");
     const Read read = read_all(at(path));
@@ -168,14 +168,14 @@ TEST(CorpusTest, BadJsonLinesAreNamed) {
 }
 
 TEST(CorpusTest, TooLongALineIsRefused) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   const Read read = read_all(at(folder.write("t.jsonl", std::string(66 << 20, 'x'))));
   EXPECT_EQ(read.status.code(), Code::kInvalidArgument);
   EXPECT_NE(read.status.message().find("more than"), std::string::npos) << read.status;
 }
 
 TEST(CorpusTest, CapChoosesTheSameFilesSpreadOverTheFolder) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   for (int i = 0; i < 100; ++i) {
     folder.write("f" + std::to_string(100 + i) + ".txt", std::string(1000, 'x'));
   }
@@ -191,7 +191,7 @@ TEST(CorpusTest, CapChoosesTheSameFilesSpreadOverTheFolder) {
 }
 
 TEST(CorpusTest, CapTakesTheBeginningOfAFile) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   CorpusOptions options = at(folder.write("t.txt", "one\ntwo\nthree\n"));
   options.max_document_bytes = 4;
   options.max_bytes = 9;
@@ -199,7 +199,7 @@ TEST(CorpusTest, CapTakesTheBeginningOfAFile) {
 }
 
 TEST(CorpusTest, CapSmallerThanEveryFileTakesTheBeginningOfOne) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   for (const char* name : {"a.txt", "b.txt"}) folder.write(name, std::string(50, 'x') + "\n");
   CorpusOptions options = at(folder.path());
   options.max_document_bytes = 10;
@@ -208,7 +208,7 @@ TEST(CorpusTest, CapSmallerThanEveryFileTakesTheBeginningOfOne) {
 }
 
 TEST(CorpusTest, SaysWhatIsMissing) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   EXPECT_EQ(Corpus::open(at(folder / "absent")).status().code(), Code::kNotFound);
   EXPECT_EQ(Corpus::open(at(folder / "absent")).status().origin(), (folder / "absent").string());
   const Status empty = Corpus::open(at(folder.path())).status();
@@ -223,7 +223,7 @@ TEST(CorpusTest, SaysWhatIsMissing) {
 }
 
 TEST(CorpusTest, BoundsDocuments) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   CorpusOptions options = at(folder.write("t.txt", "text"));
   for (const uint64_t size : {uint64_t{0}, uint64_t{3}, ~uint64_t{0}}) {
     options.max_document_bytes = size;
@@ -232,7 +232,7 @@ TEST(CorpusTest, BoundsDocuments) {
 }
 
 TEST(CorpusTest, DigestFollowsFilesAndOptions) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   CorpusOptions options = at(folder.write("t.txt", "text"));
   const Digest before = Corpus::open(options)->digest();
   EXPECT_EQ(Corpus::open(options)->digest(), before);

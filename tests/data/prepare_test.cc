@@ -32,7 +32,7 @@ class PrepareTest : public testing::Test {
     options_.vocabulary_size = 400;
     options_.validation_fraction = 0.1;
   }
-  TemporaryFolder folder_;
+  CorpusFolder folder_;
   std::vector<std::string> texts_;
   DataOptions options_;
 };

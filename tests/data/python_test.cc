@@ -79,7 +79,7 @@ class PythonTokenizersTest : public testing::Test {
     }
   }
   std::string python_;
-  TemporaryFolder folder_;
+  CorpusFolder folder_;
 };
 
 std::vector<std::string> random_strings(int count) {
@@ -151,7 +151,7 @@ TEST_F(PythonTokenizersTest, LearnsTheSameMergesAndReadsTheirFile) {
 TEST(PythonMegatronTest, ReadsOurTokenFiles) {
   const std::string python = python_with("numpy");
   if (python.empty()) GTEST_SKIP() << "no Python with the package numpy (make setup)";
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   const std::vector<std::vector<int32_t>> documents = {{5, 6, 7, 0}, {0}, {499, 0}};
   for (const auto& [vocabulary_size, dtype] :
        {std::pair(500, "uint16"), std::pair(65499, "uint16"), std::pair(65500, "int32")}) {

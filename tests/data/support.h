@@ -15,13 +15,13 @@
 namespace skarv {
 
 // A new folder, removed with the object.
-class TemporaryFolder {
+class CorpusFolder {
  public:
-  TemporaryFolder() {
+  CorpusFolder() {
     std::string pattern = std::filesystem::temp_directory_path() / "skarv_data_XXXXXX";
     path_ = ::mkdtemp(pattern.data());
   }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  ~CorpusFolder() { std::filesystem::remove_all(path_); }
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 

@@ -27,7 +27,7 @@ Digest write_tokens(const std::filesystem::path& prefix, const Documents& docume
 }
 
 // One document with the ids 0, 1, 2, ...
-TokenFile counting_file(const TemporaryFolder& folder, int32_t num_tokens) {
+TokenFile counting_file(const CorpusFolder& folder, int32_t num_tokens) {
   std::vector<int32_t> ids(static_cast<size_t>(num_tokens));
   std::iota(ids.begin(), ids.end(), 0);
   write_tokens(folder / "counting", {ids}, 1 << 20);
@@ -35,7 +35,7 @@ TokenFile counting_file(const TemporaryFolder& folder, int32_t num_tokens) {
 }
 
 TEST(TokenFileTest, ReadsWhatWasWritten) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   Random random(1);
   for (const int32_t vocabulary_size : {1000, 65499, 65500, 200000}) {
     Documents documents;
@@ -69,7 +69,7 @@ TEST(TokenFileTest, ReadsWhatWasWritten) {
 }
 
 TEST(TokenFileTest, AnUnfinishedWriterLeavesTheOldFile) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   write_tokens(folder / "t", {{1, 2, 3}}, 100);
   {
     auto writer = TokenWriter::create(folder / "t", 100);
@@ -80,7 +80,7 @@ TEST(TokenFileTest, AnUnfinishedWriterLeavesTheOldFile) {
 }
 
 TEST(TokenFileTest, EmptyFilesAreFiles) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   write_tokens(folder / "t", {}, 100);
   EXPECT_EQ(TokenFile::open(folder / "t")->num_tokens(), 0u);
   EXPECT_EQ(SampleIndex::create(*TokenFile::open(folder / "t"), 1, 4).status().code(),
@@ -111,7 +111,7 @@ class DamagedTokenFileTest : public testing::Test {
     EXPECT_EQ(status.origin(), (folder_ / "t.idx").string());
     EXPECT_NE(status.message().find(because), std::string::npos) << status;
   }
-  TemporaryFolder folder_;
+  CorpusFolder folder_;
   std::string idx_, bin_;
 };
 
@@ -212,7 +212,7 @@ TEST(PermutationTest, ShufflesAndDependsOnTheKey) {
 }
 
 TEST(SampleIndexTest, EachEpochVisitsEachSampleOnceInItsOwnOrder) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   for (const auto& [num_tokens, sequence] : std::vector<std::pair<int32_t, int64_t>>{
            {10001, 16}, {17, 16}, {1000, 7}, {2, 1}, {4098, 4096}}) {
     const TokenFile file = counting_file(folder, num_tokens);
@@ -244,7 +244,7 @@ TEST(SampleIndexTest, EachEpochVisitsEachSampleOnceInItsOwnOrder) {
 }
 
 TEST(SampleIndexTest, DependsOnTheSeedAndNothingElse) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   const TokenFile file = counting_file(folder, 5000);
   const auto one = SampleIndex::create(file, 1, 8), again = SampleIndex::create(file, 1, 8),
              two = SampleIndex::create(file, 2, 8);
@@ -261,7 +261,7 @@ TEST(SampleIndexTest, DependsOnTheSeedAndNothingElse) {
 }
 
 TEST(SampleIndexTest, RefusesTooFewTokens) {
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   const TokenFile file = counting_file(folder, 16);
   EXPECT_TRUE(SampleIndex::create(file, 1, 15).ok());
   for (const int64_t sequence : {int64_t{16}, int64_t{0}, int64_t{-3}, int64_t{1} << 62}) {

@@ -157,7 +157,7 @@ TEST(EncoderTest, SlowWordsDoNotExist) {
 
 TEST(TokenizerTest, FileReadsBackEqual) {
   const Tokenizer tokenizer = trained(300);
-  const TemporaryFolder folder;
+  const CorpusFolder folder;
   ASSERT_TRUE(tokenizer.save(folder / "tokenizer.json").ok());
   const auto again = Tokenizer::load(folder / "tokenizer.json");
   ASSERT_TRUE(again.ok()) << again.status();
