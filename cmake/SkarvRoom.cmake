@@ -35,13 +35,17 @@ function(skarv_tests name)
   cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
   file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*.cc)
   if(tests)
+    set(fast_limit 120)
+    if(SKARV_SANITIZE)
+      set(fast_limit 600)  # seconds; sanitizers take ten times as long
+    endif()
     add_executable(skarv_${name}_test ${tests})
     target_include_directories(skarv_${name}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_link_libraries(skarv_${name}_test PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
     target_compile_definitions(skarv_${name}_test PRIVATE SKARV_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                SKARV_BINARY_DIR="${PROJECT_BINARY_DIR}")
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.
-      TEST_FILTER "-*Slow*:*Endurance*" PROPERTIES TIMEOUT 120 LABELS fast)
+      TEST_FILTER "-*Slow*:*Endurance*" PROPERTIES TIMEOUT ${fast_limit} LABELS fast)
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.slow.
       TEST_FILTER "*Slow*" PROPERTIES TIMEOUT 900 LABELS slow RUN_SERIAL TRUE)
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.endurance.
