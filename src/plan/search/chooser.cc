@@ -25,9 +25,13 @@ constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
 // Different plans that are refined, each for a tenth of a second at first; of many devices the best
 // alone, for a moment.
 constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
-constexpr int64_t kMedium = 512;  // devices
-constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfFew = 500'000, kActionsOfMany = 200'000;
-constexpr int64_t kActionsOfDraws = 2'000'000;
+constexpr int64_t kMedium = 512, kLarge = 1024;  // devices
+constexpr int64_t kActionsOfFew = 500'000, kActionsOfMany = 200'000;
+constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 1'500'000;
+// The answer is refined with several edits at once: so much in all, as long as no more than this
+// is in vain one after the other; of few devices so much for each.
+constexpr int64_t kActionsOfDraws = 4'000'000, kActionsOfFewDraws = 10'000'000;
+constexpr int64_t kLeastInVain = 2'000'000, kInVainOfDevice = 62'500;
 constexpr int64_t kMostOfFewer = 6'500'000;  // before smaller clusters are looked at no more
 constexpr int64_t kActionsOfFinals = 1'000'000, kActionsOfFewFinals = 1'500'000;
 constexpr int64_t kMostActions = 7'000'000;  // in all; nothing but the best is refined after that
@@ -101,20 +105,20 @@ class Chooser {
                   [&](const PricedPlan& start) { return !seen.insert(start.island_ns).second; });
     const auto step_of = [](const PricedPlan& plan) { return std::ranges::max(plan.island_ns); };
     // All a little, those that are best then some more, in the end the best one.
-    const int64_t least = count <= kMedium ? kActionsOfFew : kActionsOfMany;
+    const int64_t least = count <= kLarge ? kActionsOfFew : kActionsOfMany;
     for (const int64_t effort : {least, 2 * least}) {
       for (PricedPlan& start : starts) {
         if (world.is_over_budget() || (&start != &starts.front() && is_late(kMostActions))) break;
         SKARV_TRY(refine(question_.pricer, question_.limits, {effort}, tried_, start).status());
       }
-      if (count > kMedium) break;
+      if (count > kLarge) break;
       std::ranges::stable_sort(starts, {}, step_of);
       starts.resize(std::min(starts.size(), std::max<size_t>(2, starts.size() / 2)));
     }
     PricedPlan last = starts.front();
-    if (count <= kMedium && !world.is_over_budget()) {
-      SKARV_TRY(
-          refine(question_.pricer, question_.limits, {kActionsOfBest}, tried_, last).status());
+    if (count <= kLarge && !world.is_over_budget()) {
+      const int64_t most = count <= kMedium ? kActionsOfBest : kActionsOfLargeBest;
+      SKARV_TRY(refine(question_.pricer, question_.limits, {most}, tried_, last).status());
     }
     if (step_of(last) >= chosen.step_ns) return {};
     chosen.step_ns = step_of(last);
@@ -130,8 +134,11 @@ class Chooser {
       SKARV_ASSIGN(const IslandStep step, question_.pricer.play(island, plan.plan.owner_share));
       plan.island_ns.push_back(step.trace.step_ns);
     }
-    SKARV_ASSIGN(chosen.step_ns,
-                 refine(question_.pricer, question_.limits, {kActionsOfDraws, true}, tried_, plan));
+    const int64_t count = world.num_devices();
+    const bool is_few = count <= static_cast<int64_t>(kFewDevices);
+    const int64_t in_vain = std::max(kLeastInVain, is_few ? count * kInVainOfDevice : 0);
+    const RefineEffort effort{is_few ? kActionsOfFewDraws : kActionsOfDraws, in_vain, true};
+    SKARV_ASSIGN(chosen.step_ns, refine(question_.pricer, question_.limits, effort, tried_, plan));
     chosen.plan = std::move(plan.plan);
     return {};
   }

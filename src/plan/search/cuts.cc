@@ -170,14 +170,16 @@ std::optional<PipelineShape> cut_shortest(const World& world, PipelineShape pipe
       Step& step = best[s][first];
       for (int last = first + 1; last <= num_layers - (num_stages - s - 1); ++last) {
         if (cutter.work(s, first, last, false) > bound_ns) break;
-        if (best[s + 1][last].total >= kNever) continue;
+        const int64_t behind = best[s + 1][last].total;
+        if (behind >= kNever) continue;
+        if (cutter.work(s, first, last, false) + behind >= step.total) continue;
         bool recompute = false;
         if (!cutter.fits(s, first, last, false)) {
           recompute = true;
           if (cutter.work(s, first, last, true) > bound_ns) continue;
           if (!cutter.fits(s, first, last, true)) break;
         }
-        const int64_t total = cutter.work(s, first, last, recompute) + best[s + 1][last].total;
+        const int64_t total = cutter.work(s, first, last, recompute) + behind;
         if (total < step.total) step = {total, last, recompute};
       }
     }

@@ -46,7 +46,7 @@ int64_t cost_of_bound(const Island& island) {
 int64_t cost_of_work(const Island& some_pipelines) {
   return 60 + 3 * std::ssize(some_pipelines.devices()) + size_of(some_pipelines) / 40;
 }
-constexpr int64_t kPiecesOfAction = 25;
+constexpr int64_t kPiecesOfAction = 40;
 
 constexpr size_t kMostKnown = 4;
 
@@ -130,6 +130,14 @@ Result<int64_t> Pricer::least(const Island& island,
                               const std::map<std::string, double>& owner_share) const {
   book_.num_actions += cost_of_bound(island);
   return least_step(island, owner_share, loads(island, owner_share), world_);
+}
+
+Result<std::vector<PipelineUse>> Pricer::use(
+    const Island& island, const std::map<std::string, double>& owner_share) const {
+  StepSettings settings;
+  settings.order = order_options(kRunEffort);
+  SKARV_ASSIGN(const IslandStep step, played(island, owner_share, settings));
+  return use_of(island, step);
 }
 
 Result<int64_t> Pricer::probe(const Island& island,

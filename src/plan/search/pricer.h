@@ -10,6 +10,7 @@
 #include <string>
 
 #include "plan/schedule/order_cache.h"
+#include "plan/search/pipeline_use.h"
 #include "plan/simulate/island_step.h"
 #include "spec/slab.h"
 
@@ -33,7 +34,7 @@ struct PriceBook {
   OrderCache orders;
   KnownOwners owners;
   // What was played, as a measure of effort that no clock disturbs: actions, some for each island,
-  // and for the orders that had to be made. About half a microsecond.
+  // and for the orders that had to be made. About a quarter of a microsecond.
   int64_t num_actions = 0;
 };
 
@@ -71,6 +72,10 @@ class Pricer {
   Result<std::optional<int64_t>> faster_than(int64_t ns, const Island& island,
                                              const std::map<std::string, double>& owner_share,
                                              const Neighbour& neighbour = {}) const;
+
+  // What its pipelines do meanwhile. Errors as simulate_island's.
+  Result<std::vector<PipelineUse>> use(const Island& island,
+                                       const std::map<std::string, double>& owner_share) const;
 
   // What it takes with the first orders that come to mind. Errors as simulate_island's.
   Result<int64_t> probe(const Island& island,

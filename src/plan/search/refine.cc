@@ -4,6 +4,7 @@
 #include <functional>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <unordered_map>
 
 #include "plan/search/edit_draw.h"
@@ -20,31 +21,90 @@ class Refiner {
         limits_(limits),
         devices_(pricer.world().devices),
         last_action_(pricer.book().num_actions + effort.most_actions),
+        most_in_vain_(effort.most_in_vain > 0 ? effort.most_in_vain : effort.most_actions),
+        last_gain_(pricer.book().num_actions),
         plan_(plan.plan),
         ns_(plan.island_ns),
         tried_(tried),
         likeness_(ns_.size()),
-        probed_ns_(ns_.size()) {}
+        probed_ns_(ns_.size()),
+        use_(ns_.size()) {}
 
   Result<int64_t> run(bool draws) {
-    while (has_time() && (improve_any() || (draws && draw()))) {
+    while (has_time() && (share_anew() || improve_any() || (draws && draw()))) {
     }
     SKARV_TRY(broken_);
     return std::ranges::max(ns_);
   }
 
  private:
-  bool has_time() const { return broken_.ok() && pricer_.book().num_actions < last_action_; }
+  bool has_time() const {
+    const int64_t now = pricer_.book().num_actions;
+    return broken_.ok() && now < last_action_ && now - last_gain_ < most_in_vain_;
+  }
+
+  // Samples go from pipelines that end late to those that end early, as many at once as helps.
+  bool share_anew() {
+    bool is_better = false;
+    while (has_time()) {
+      std::vector<UsedIsland> islands;
+      for (size_t i = 0; i < ns_.size(); ++i) {
+        const std::vector<PipelineUse>* use = use_of(i);
+        if (use == nullptr) return is_better;
+        islands.push_back({&plan_.islands[i], use, tail_ns(ns_[i], *use)});
+      }
+      const std::vector<SampleMove> moves = even_out(islands);
+      size_t count = moves.size();
+      for (; count > 0; count /= 2) {
+        std::map<size_t, Island> changed;
+        if (apply(std::span(moves).first(count), changed) && take(slowest(), std::move(changed))) {
+          break;
+        }
+      }
+      if (count == 0) return is_better;
+      is_better = true;
+    }
+    return is_better;
+  }
+
+  // To those islands, and others as they are in the plan.
+  bool apply(std::span<const SampleMove> moves, std::map<size_t, Island>& changed) const {
+    const auto pipeline_at = [&](size_t island, size_t pipeline) -> Pipeline& {
+      const auto known = changed.emplace(island, plan_.islands[island]).first;
+      return known->second.pipelines[pipeline];
+    };
+    return std::ranges::all_of(moves, [&](const SampleMove& move) {
+      return move_samples(move.samples, pipeline_at(move.from_island, move.from),
+                          pipeline_at(move.to_island, move.to));
+    });
+  }
+
+  size_t slowest() const { return std::ranges::max_element(ns_) - ns_.begin(); }
+
+  // Null: it cannot be played.
+  const std::vector<PipelineUse>* use_of(size_t index) {
+    if (!use_[index]) {
+      Result<std::vector<PipelineUse>> use = pricer_.use(plan_.islands[index], plan_.owner_share);
+      if (!use.ok()) {
+        broken_ = use.status();
+        return nullptr;
+      }
+      use_[index] = std::move(use).value();
+    }
+    return &*use_[index];
+  }
 
   // The slowest island; if nothing helps, the next ones, which may take samples off it then.
   bool improve_any() {
     std::vector<size_t> order(ns_.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::stable_sort(order, std::greater<>(), [&](size_t island) { return ns_[island]; });
-    return std::ranges::any_of(order, [&](size_t island) {
-      return improve(island) || swap_devices(island) || move_layers_far(island) ||
-             move_two_borders(island);
-    });
+    // What takes long to look at comes when nothing else helps in any of them.
+    const auto helps = [&](bool (Refiner::*change)(size_t)) {
+      return std::ranges::any_of(order, [&](size_t island) { return (this->*change)(island); });
+    };
+    return helps(&Refiner::improve) || helps(&Refiner::move_layers_far) ||
+           helps(&Refiner::move_two_borders) || helps(&Refiner::swap_devices);
   }
 
   // Of thousands of devices the names alone take a while.
@@ -170,11 +230,13 @@ class Refiner {
         found[index] = *ns;
       }
     }
+    last_gain_ = pricer_.book().num_actions;
     for (auto& [index, island] : changed) {
       plan_.islands[index] = std::move(island);
       ns_[index] = found[index];
       likeness_[index].reset();
       probed_ns_[index].reset();
+      use_[index].reset();
     }
     return true;
   }
@@ -290,11 +352,15 @@ class Refiner {
     is_better |= attempt_interleaved(island);
     for (size_t p : kinds_of(island)) {
       for (const char* name : {"1f1b", "zero-bubble"}) is_better |= set_schedule(island, p, name);
+      is_better |= relieve_stages(island, p);
       is_better |= move_layers(island, p, {0});
     }
-    for (size_t p : kinds_of(island)) is_better |= move_samples_from(island, p, 1);
+    for (size_t p : kinds_of(island)) is_better |= move_samples_from(island, p, 1, true);
     if (is_better) return true;
-    for (size_t p : kinds_of(island)) is_better |= move_samples_from(island, p, 2);
+    for (size_t p : kinds_of(island)) {
+      is_better |= move_samples_from(island, p, 1, false);
+      is_better |= move_samples_from(island, p, 2, false);
+    }
     // Less recomputation than memory asks for does not fit, more takes longer: only now and then.
     for (size_t p : kinds_of(island)) {
       for (size_t s = 0; s < num_stages(island, p); ++s) {
@@ -348,6 +414,24 @@ class Refiner {
       pipeline.schedule = name;
       return is_changed;
     });
+  }
+
+  // A layer from a stage that computes long to one that does not, wherever they are: what takes
+  // most off the longer one of the two first.
+  bool relieve_stages(size_t island, size_t p) {
+    bool is_better = false;
+    for (bool is_going = true; is_going && has_time();) {
+      is_going = false;
+      const std::vector<PipelineUse>* use = use_of(island);
+      if (use == nullptr) break;
+      for (const LayerMove& move : reliefs(plan_.islands[island].pipelines[p], (*use)[p])) {
+        const int changes = (move.keeps_from ? 1 : 0) + (move.recomputes_to ? 2 : 0);
+        is_going = move_layer(island, p, move.from, move.to, {changes});
+        if (is_going) break;
+      }
+      is_better |= is_going;
+    }
+    return is_better;
   }
 
   // Over each border, both ways.
@@ -443,12 +527,14 @@ class Refiner {
     return skarv::can_exchange(devices_, pipelines[p].stages[s], pipelines[q].stages[t]);
   }
 
-  // In more microbatches, or in larger ones.
-  bool move_samples_from(size_t island, size_t from, int times_larger) {
+  // In more microbatches, or in larger ones. Only to those that end earlier then, as it is thought,
+  // than the one that gives?
+  bool move_samples_from(size_t island, size_t from, int times_larger, bool to_early) {
     bool is_better = false;
     for (size_t other = 0; other < plan_.islands.size(); ++other) {
       for (size_t to : kinds_of(other)) {
         if (other == island && from == to) continue;
+        if (to_early && !ends_earlier(other, to, island, from)) continue;
         for (int64_t moved : {1, 2, 3}) {
           is_better |= attempt(island, other, [&](Island& first, Island& second) {
             Pipeline& taker = second.pipelines[to];
@@ -460,6 +546,16 @@ class Refiner {
       }
     }
     return is_better;
+  }
+
+  // With a microbatch more.
+  bool ends_earlier(size_t island, size_t p, size_t other, size_t q) {
+    const std::vector<PipelineUse>*mine = use_of(island), *others = use_of(other);
+    if (mine == nullptr || others == nullptr) return false;
+    const PipelineUse &taker = (*mine)[p], &giver = (*others)[q];
+    return taker.end_ns + microbatch_ns(plan_.islands[island].pipelines[p], taker) +
+               tail_ns(ns_[island], *mine) <
+           giver.end_ns + tail_ns(ns_[other], *others);
   }
 
   bool leave_out_any(size_t island) {
@@ -476,10 +572,9 @@ class Refiner {
 
   bool draw() {
     while (has_time()) {
-      const size_t slowest = std::ranges::max_element(ns_) - ns_.begin();
       pricer_.book().num_actions += kDrawActions;
-      std::map<size_t, Island> changed = draws_.next(plan_.islands, slowest);
-      if (!changed.empty() && take(slowest, std::move(changed))) return true;
+      std::map<size_t, Island> changed = draws_.next(plan_.islands, slowest());
+      if (!changed.empty() && take(slowest(), std::move(changed))) return true;
     }
     return false;
   }
@@ -489,12 +584,14 @@ class Refiner {
   const Pricer& pricer_;
   const PlannerLimits& limits_;
   const DeviceIndex& devices_;
-  const int64_t last_action_;
+  const int64_t last_action_, most_in_vain_;
+  int64_t last_gain_;  // when, in actions
   Plan& plan_;
   std::vector<int64_t>& ns_;  // by island
   Tried& tried_;
-  std::vector<std::optional<Likeness>> likeness_;  // the same
-  std::vector<std::optional<int64_t>> probed_ns_;  // the same
+  std::vector<std::optional<Likeness>> likeness_;             // the same
+  std::vector<std::optional<int64_t>> probed_ns_;             // the same
+  std::vector<std::optional<std::vector<PipelineUse>>> use_;  // the same
   EditDraw draws_{devices_, limits_};
   Status broken_;
 };

@@ -16,15 +16,17 @@ using Tried = std::unordered_map<uint64_t, int64_t>;
 
 struct RefineEffort {
   int64_t most_actions = 0;  // to be played, as PriceBook counts them
+  int64_t most_in_vain = 0;  // one after the other without any gain; 0: as many as all
   bool draws = false;        // several edits at once, where no known change helps (edit_draw.h)
 };
 
-// What promises most comes first: devices dealt out anew, schedules and microbatches, two stages a
-// device, layers over borders, samples between pipelines; then recomputation, devices swapped,
-// layers to stages further away, two borders at once, a pipeline left out. First in the slowest
-// island, then in those that could take something off it. Returns the step, never longer than
-// before; stops when the effort is used up. What has been tried in vain is not tried again. Error:
-// something is broken. REQUIRES: the plan fits in memory; an island has whole sites.
+// What promises most comes first: many samples at once from pipelines that end late, devices dealt
+// out anew, schedules and microbatches, two stages a device, layers from stages that compute long
+// (pipeline_use.h), layers over borders, samples between pipelines; then recomputation, a pipeline
+// left out, layers to stages further away, two borders at once, devices swapped. First in the
+// slowest island, then in those that could take something off it. Returns the step, never longer
+// than before; stops when the effort is used up. What has been tried in vain is not tried again.
+// Error: something is broken. REQUIRES: the plan fits in memory; an island has whole sites.
 Result<int64_t> refine(const Pricer& pricer, const PlannerLimits& limits,
                        const RefineEffort& effort, Tried& tried, PricedPlan& plan);
 

@@ -26,11 +26,14 @@ class Bench {
   int64_t step_ns(const Island& island) const {
     return pricer_.play(island, {}).value().trace.step_ns;
   }
-  PricedPlan refined(const Island& island) const {
+  std::vector<PipelineUse> use(const Island& island) const {
+    return pricer_.use(island, {}).value();
+  }
+  PricedPlan refined(const Island& island, int64_t most_actions = 1'000'000) const {
     PricedPlan plan{{}, {step_ns(island)}};
     plan.plan.islands = {island};
     Tried tried;
-    EXPECT_EQ(refine(pricer_, {}, {1'000'000}, tried, plan).value(), plan.island_ns[0]);
+    EXPECT_EQ(refine(pricer_, {}, {most_actions}, tried, plan).value(), plan.island_ns[0]);
     return plan;
   }
 
@@ -120,6 +123,38 @@ TEST(Refine, SwapsDevices) {
     const auto host = [&](int p) { return pipelines[p].stages[stage].devices[0].substr(0, 4); };
     EXPECT_EQ(host(0), host(1));
   }
+}
+
+Cluster four_devices() {
+  Cluster cluster;
+  cluster.sites.push_back({"s", 0, {{"h", 1, 0, 1e9, 1e-4, {}}}});
+  cluster.sites[0].hosts[0].devices.push_back({"cpu", 4, 1'000'000'000, 0, ""});
+  return cluster;
+}
+
+// Forty samples are too many for single ones to be moved one after the other.
+TEST(Refine, SharesManySamplesAtOnce) {
+  const Bench bench(small_run(128), four_devices(), small_profile({1, 2, 4, 8}));
+  Island island{"s", {}};
+  island.pipelines.push_back({1, 104, "1f1b", {{0, 2, {"s/h/0"}}, {2, 4, {"s/h/1"}}}});
+  island.pipelines.push_back({1, 24, "1f1b", {{0, 2, {"s/h/2"}}, {2, 4, {"s/h/3"}}}});
+  const PricedPlan plan = bench.refined(island, 12'000);
+  EXPECT_EQ(plan.plan.islands[0].pipelines[0].samples, 64);
+  EXPECT_LT(plan.island_ns[0], bench.step_ns(island) * 7 / 10);
+}
+
+TEST(Refine, SeesWhatPipelinesDo) {
+  const Bench bench(small_run(12), four_devices(), small_profile({1, 2, 4, 8}));
+  Island island{"s", {}};
+  island.pipelines.push_back({1, 8, "1f1b", {{0, 1, {"s/h/0"}}, {1, 4, {"s/h/1"}}}});
+  island.pipelines.push_back({1, 4, "zero-bubble", {{0, 1, {"s/h/2"}}, {1, 4, {"s/h/3"}}}});
+  const std::vector<PipelineUse> use = bench.use(island);
+  ASSERT_EQ(use.size(), 2);
+  for (size_t s = 0; s < 2; ++s) EXPECT_EQ(use[0].busy_ns[s], 2 * use[1].busy_ns[s]);
+  for (const PipelineUse& one : use) EXPECT_LT(one.busy_ns[0], one.busy_ns[1]);
+  EXPECT_GT(use[0].end_ns, use[1].end_ns);
+  EXPECT_GT(use[0].end_ns, use[0].busy_ns[1]);
+  EXPECT_LT(use[0].end_ns, bench.step_ns(island));
 }
 
 std::vector<std::string> devices_of(const Pipeline& pipeline) {
