@@ -42,8 +42,8 @@ struct PutAway {
   std::map<int, std::vector<float>> merger_residuals;
 };
 
-// Saves under folder/checkpoints/step-N-round-R (-stopped: with what was put away), keeps the newest
-// two. Errors name the file; what was saved before stays.
+// Saves under folder/checkpoints/step-N-round-R (-stopped: with what was put away), keeps the
+// newest two. Errors name the file; what was saved before stays.
 Result<std::filesystem::path> save_checkpoint(const std::filesystem::path& folder, const Run& run,
                                               const SlabTable& table, const OuterCopy& outer,
                                               const handoff::SharedMemory& memory,

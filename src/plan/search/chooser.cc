@@ -96,6 +96,7 @@ class Chooser {
   Status refine_starts(const World& world, PricedPlan first, Chosen& chosen) {
     if (chosen.step_ns > question_.worth_ns || world.is_over_budget()) return {};
     const int64_t count = world.num_devices();
+    PricedPlan other = first;
     std::vector<PricedPlan> starts = {std::move(first)};
     if (count <= static_cast<int64_t>(kFewDevices)) {
       starts.insert(starts.end(), starts_.begin(), starts_.end());
@@ -120,6 +121,12 @@ class Chooser {
       const int64_t most = count <= kMedium ? kActionsOfBest : kActionsOfLargeBest;
       SKARV_TRY(refine(question_.pricer, question_.limits, {most}, tried_, last).status());
     }
+    if (count > static_cast<int64_t>(kFewDevices) && count <= kMedium && !world.is_over_budget()) {
+      // Which change comes first decides where the way ends, so another one is gone too.
+      const RefineEffort effort{kActionsOfBest, 0, false, true};
+      SKARV_TRY(refine(question_.pricer, question_.limits, effort, tried_, other).status());
+      if (step_of(other) < step_of(last)) last = std::move(other);
+    }
     if (step_of(last) >= chosen.step_ns) return {};
     chosen.step_ns = step_of(last);
     chosen.plan = std::move(last.plan);
@@ -137,7 +144,8 @@ class Chooser {
     const int64_t count = world.num_devices();
     const bool is_few = count <= static_cast<int64_t>(kFewDevices);
     const int64_t in_vain = std::max(kLeastInVain, is_few ? count * kInVainOfDevice : 0);
-    const RefineEffort effort{is_few ? kActionsOfFewDraws : kActionsOfDraws, in_vain, true};
+    const RefineEffort effort{is_few ? kActionsOfFewDraws : kActionsOfDraws, in_vain, true,
+                              !is_few};
     SKARV_ASSIGN(chosen.step_ns, refine(question_.pricer, question_.limits, effort, tried_, plan));
     chosen.plan = std::move(plan.plan);
     return {};

@@ -23,6 +23,7 @@ class Refiner {
         last_action_(pricer.book().num_actions + effort.most_actions),
         most_in_vain_(effort.most_in_vain > 0 ? effort.most_in_vain : effort.most_actions),
         last_gain_(pricer.book().num_actions),
+        is_by_island_(effort.by_island),
         plan_(plan.plan),
         ns_(plan.island_ns),
         tried_(tried),
@@ -99,6 +100,12 @@ class Refiner {
     std::vector<size_t> order(ns_.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::ranges::stable_sort(order, std::greater<>(), [&](size_t island) { return ns_[island]; });
+    if (is_by_island_) {
+      return std::ranges::any_of(order, [&](size_t island) {
+        return improve(island) || swap_devices(island) || move_layers_far(island) ||
+               move_two_borders(island);
+      });
+    }
     // What takes long to look at comes when nothing else helps in any of them.
     const auto helps = [&](bool (Refiner::*change)(size_t)) {
       return std::ranges::any_of(order, [&](size_t island) { return (this->*change)(island); });
@@ -586,6 +593,7 @@ class Refiner {
   const DeviceIndex& devices_;
   const int64_t last_action_, most_in_vain_;
   int64_t last_gain_;  // when, in actions
+  const bool is_by_island_;
   Plan& plan_;
   std::vector<int64_t>& ns_;  // by island
   Tried& tried_;

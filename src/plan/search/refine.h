@@ -18,6 +18,7 @@ struct RefineEffort {
   int64_t most_actions = 0;  // to be played, as PriceBook counts them
   int64_t most_in_vain = 0;  // one after the other without any gain; 0: as many as all
   bool draws = false;        // several edits at once, where no known change helps (edit_draw.h)
+  bool by_island = false;    // all changes of an island before any of the next one
 };
 
 // What promises most comes first: many samples at once from pipelines that end late, devices dealt
