@@ -24,6 +24,9 @@ bool watch(const FileHandle& epoll, const FileHandle& file) {
 
 }  // namespace
 
+// Others may stop it before it runs: what wakes it is there from the beginning.
+Control::Control(Link& link) : link_(link), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
 Control::~Control() {
   if (listener_) unlink(path_.c_str());
 }
@@ -31,7 +34,6 @@ Control::~Control() {
 Status Control::open() {
   if (epoll_) return {};
   epoll_ = FileHandle(epoll_create1(EPOLL_CLOEXEC));
-  wake_ = FileHandle(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!epoll_ || !wake_ || !watch(epoll_, wake_)) {
     return io_error("cannot make an event", "eventfd", errno);
   }

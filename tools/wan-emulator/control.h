@@ -18,7 +18,7 @@ namespace skarv::emulator {
 
 class Control {
  public:
-  explicit Control(Link& link) : link_(link) {}
+  explicit Control(Link& link);
   ~Control();
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
