@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "ckpt/checkpoint_reader.h"
+#include "support/small_model.h"
 #include "support/temporary_folder.h"
 
 namespace skarv {
@@ -17,15 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 Model small_model(bool tied) {
-  return {.vocabulary = 64,
-          .hidden = 16,
-          .num_blocks = 2,
-          .num_heads = 2,
-          .num_kv_heads = 1,
-          .head_dim = 8,
-          .ffn = 32,
-          .context = 16,
-          .tied_head = tied};
+  Model model = skarv::small_model();
+  model.tied_head = tied;
+  return model;
 }
 
 TensorSource initial(const Model& model) {

@@ -123,7 +123,7 @@ class Chooser {
     }
     if (count > static_cast<int64_t>(kFewDevices) && count <= kMedium && !world.is_over_budget()) {
       // Which change comes first decides where the way ends, so another one is gone too.
-      const RefineEffort effort{kActionsOfBest, 0, false, true};
+      const RefineEffort effort{.most_actions = kActionsOfBest, .by_island = true};
       SKARV_TRY(refine(question_.pricer, question_.limits, effort, tried_, other).status());
       if (step_of(other) < step_of(last)) last = std::move(other);
     }
@@ -144,8 +144,10 @@ class Chooser {
     const int64_t count = world.num_devices();
     const bool is_few = count <= static_cast<int64_t>(kFewDevices);
     const int64_t in_vain = std::max(kLeastInVain, is_few ? count * kInVainOfDevice : 0);
-    const RefineEffort effort{is_few ? kActionsOfFewDraws : kActionsOfDraws, in_vain, true,
-                              !is_few};
+    const RefineEffort effort{.most_actions = is_few ? kActionsOfFewDraws : kActionsOfDraws,
+                              .most_in_vain = in_vain,
+                              .draws = true,
+                              .by_island = !is_few};
     SKARV_ASSIGN(chosen.step_ns, refine(question_.pricer, question_.limits, effort, tried_, plan));
     chosen.plan = std::move(plan.plan);
     return {};
