@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/text.h"
-#include "plan/search/fewer_devices.h"
+#include "plan/search/poorer_cluster.h"
 #include "plan/search/refine.h"
 
 namespace skarv {
@@ -55,8 +55,8 @@ class Chooser {
     chosen.plan = priced.plan;
     chosen.alternatives = alternatives(world, *best);
     SKARV_TRY(refine_starts(world, std::move(priced), chosen));
-    if (question_.looks_at_fewer) {
-      SKARV_TRY(take_fewer(world, chosen));
+    if (question_.looks_at_poorer) {
+      SKARV_TRY(take_poorer(world, chosen));
       SKARV_TRY(draw_edits(world, chosen));
     }
     add_idle(world, *best, chosen);
@@ -68,7 +68,7 @@ class Chooser {
   // The best plan that fits, as the search has it; the runners-up are starts_. Nothing: none fits.
   Result<std::optional<Finalist>> find(World& world) {
     const int64_t count = world.num_devices();
-    const int64_t few = question_.looks_at_fewer ? static_cast<int64_t>(kFewDevices) : kHandful;
+    const int64_t few = question_.looks_at_less ? static_cast<int64_t>(kFewDevices) : kHandful;
     for (int round = 0; round < kTightenings; ++round) {
       found_ = search_sites(world, question_.global_batch, question_.min_islands);
       if (count <= few) look_at_less(world);
@@ -157,7 +157,12 @@ class Chooser {
 
   Result<World> make_world() const {
     const StepWorld& step = question_.pricer.world();
-    SKARV_ASSIGN(World world, World::create(step.workload, step.cluster, step.links, step.precision,
+    return make_world(step.cluster, step.links);
+  }
+
+  Result<World> make_world(const Cluster& cluster, const Profile& links) const {
+    const StepWorld& step = question_.pricer.world();
+    SKARV_ASSIGN(World world, World::create(step.workload, cluster, links, step.precision,
                                             question_.tied_parameters, question_.limits));
     world.remember_orders(&question_.pricer.book().orders);
     return world;
@@ -224,76 +229,89 @@ class Chooser {
     }
   }
 
-  // The best plans of clusters with some devices less: a search that is not complete may overlook
-  // in this one what it finds there. Those whose own answer is nearly as good are refined, and
-  // looked at without a further device. Whether a cluster is looked at depends on it and on the one
-  // with a device more alone: so this cluster sees all that they would see.
-  Status take_fewer(const World& world, Chosen& best) const {
+  // The best plans of the cluster with less memory and of clusters with some devices less: a search
+  // that is not complete may overlook in this one what it finds there. Of the smaller ones, those
+  // whose own answer is nearly as good are refined, and looked at without a further device. Whether
+  // a cluster is looked at depends on it and on the one with a device more alone: so this cluster
+  // sees all that they would see.
+  Status take_poorer(const World& world, Chosen& best) const {
     const int64_t count = world.num_devices();
-    if (count > static_cast<int64_t>(kFewDevices) || count < 2) return {};
+    if (count > static_cast<int64_t>(kFewDevices)) return {};
     const StepWorld& step = question_.pricer.world();
-    std::multimap<int64_t, FewerDevices> open;  // by the refined step of the cluster with one more
+    const int64_t nearly = count <= kHandful ? kNearlyOfHandful : kNearly;
+    const auto worth_of = [&](int64_t ns) { return ns + ns * nearly / 100; };
+    const PoorerCluster less = with_less_memory(step.cluster, step.devices);
+    SKARV_TRY(take_if_better(less, worth_of(best.step_ns), true, best).status());
+    std::multimap<int64_t, PoorerCluster> open;  // by the refined step of the cluster with one more
     std::set<std::set<std::string>> seen;
     const auto add_smaller = [&](const World& of, const Cluster& cluster,
                                  const std::map<std::string, std::string>* names, int64_t ns) {
-      for (FewerDevices& fewer : without_a_device(of, cluster)) {
+      for (PoorerCluster& poorer : without_a_device(of, cluster)) {
         std::set<std::string> left;
-        for (auto& [name, real] : fewer.real_names) {
+        for (auto& [name, real] : poorer.real_names) {
           if (names != nullptr) real = names->at(real);
           left.insert(real);
         }
-        if (seen.insert(std::move(left)).second) open.emplace(ns, std::move(fewer));
+        if (seen.insert(std::move(left)).second) open.emplace(ns, std::move(poorer));
       }
     };
     add_smaller(world, step.cluster, nullptr, best.step_ns);
     const int64_t most = std::max<int64_t>(kLeastClusters, kClusterDevices / count);
-    const int64_t nearly = count <= kHandful ? kNearlyOfHandful : kNearly;
     for (int64_t i = 0; i < most && !open.empty() && !world.is_over_budget(); ++i) {
       if (is_late(kMostOfFewer)) break;
-      const auto [parent_ns, fewer] = std::move(*open.begin());
+      const auto [parent_ns, poorer] = std::move(*open.begin());
       open.erase(open.begin());
-      const Result<DeviceIndex> devices = index_devices(fewer.cluster);
-      if (!devices.ok()) continue;
-      const HostIndex hosts = index_hosts(fewer.cluster);
-      Profile links = step.links;
-      rename_measures(fewer.real_names, links);
-      const StepWorld smaller{step.workload, fewer.cluster, *devices, hosts, links, step.precision};
-      const Pricer pricer(smaller, question_.pricer.slabs(), question_.pricer.book());
-      Question question{pricer, question_.global_batch, question_.min_islands,
-                        question_.tied_parameters, question_.limits};
-      question.looks_at_fewer = false;
-      question.looks_at_single_chips = false;
-      question.worth_ns = parent_ns + parent_ns * nearly / 100;
-      Chooser chooser(question);
-      Result<Chosen> chosen = chooser.run();
-      if (!chosen.ok()) {
-        if (!is_unfit(chosen.status())) return chosen.status();
-        continue;
-      }
-      if (chosen->step_ns <= question.worth_ns) {
-        const Result<World> less = chooser.make_world();
-        if (less.ok()) add_smaller(*less, fewer.cluster, &fewer.real_names, chosen->step_ns);
-      }
-      if (chosen->step_ns >= best.step_ns) continue;
-      best.step_ns = chosen->step_ns;
-      best.plan = std::move(chosen->plan);
-      rename_devices(fewer.real_names, best.plan);
+      const int64_t worth_ns = worth_of(parent_ns);
+      SKARV_ASSIGN(const std::optional<int64_t> ns, take_if_better(poorer, worth_ns, false, best));
+      if (!ns || *ns > worth_ns) continue;
+      const Result<World> smaller = make_world(poorer.cluster, links_of(poorer));
+      if (smaller.ok()) add_smaller(*smaller, poorer.cluster, &poorer.real_names, *ns);
     }
     return {};
   }
 
-  // Of the smaller cluster's devices, by their names there.
-  static void rename_measures(const std::map<std::string, std::string>& real_names,
-                              Profile& profile) {
+  // What the poorer cluster's own answer takes, without a look at others; nothing: it has none.
+  Result<std::optional<int64_t>> take_if_better(const PoorerCluster& poorer, int64_t worth_ns,
+                                                bool looks_at_less, Chosen& best) const {
+    const StepWorld& step = question_.pricer.world();
+    const Result<DeviceIndex> devices = index_devices(poorer.cluster);
+    if (!devices.ok()) return std::optional<int64_t>();
+    const HostIndex hosts = index_hosts(poorer.cluster);
+    const Profile links = links_of(poorer);
+    const StepWorld smaller{step.workload, poorer.cluster, *devices, hosts, links, step.precision};
+    const Pricer pricer(smaller, question_.pricer.slabs(), question_.pricer.book());
+    Question question{pricer, question_.global_batch, question_.min_islands,
+                      question_.tied_parameters, question_.limits};
+    question.looks_at_poorer = false;
+    question.looks_at_less = looks_at_less;
+    question.looks_at_single_chips = false;
+    question.worth_ns = worth_ns;
+    Result<Chosen> chosen = Chooser(question).run();
+    if (!chosen.ok()) {
+      if (is_unfit(chosen.status())) return std::optional<int64_t>();
+      return chosen.status();
+    }
+    if (chosen->step_ns < best.step_ns) {
+      best.step_ns = chosen->step_ns;
+      best.plan = std::move(chosen->plan);
+      rename_devices(poorer.real_names, best.plan);
+    }
+    return std::optional(chosen->step_ns);
+  }
+
+  // With what was measured of the poorer cluster's devices, by their names there.
+  Profile links_of(const PoorerCluster& poorer) const {
+    Profile links = question_.pricer.world().links;
     std::vector<DeviceMeasure> measures;
-    for (const auto& [name, real] : real_names) {
-      for (DeviceMeasure measure : profile.devices) {
+    for (const auto& [name, real] : poorer.real_names) {
+      for (DeviceMeasure measure : links.devices) {
         if (measure.device != real) continue;
         measure.device = name;
         measures.push_back(measure);
       }
     }
-    profile.devices = std::move(measures);
+    links.devices = std::move(measures);
+    return links;
   }
 
   std::vector<AlternativeReport> alternatives(const World& world, const Finalist& best) const {

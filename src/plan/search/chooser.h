@@ -19,7 +19,8 @@ struct Question {
   PlannerLimits limits;
   // A plan that takes longer is not worth refining.
   int64_t worth_ns = std::numeric_limits<int64_t>::max();
-  bool looks_at_fewer = true;         // clusters with a device less, of few devices
+  bool looks_at_poorer = true;        // clusters with a device or with memory less, of few devices
+  bool looks_at_less = true;          // shapes for less memory or bandwidth, of few devices
   bool looks_at_single_chips = true;  // plans on one type alone, to compare with
 };
 

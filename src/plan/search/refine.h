@@ -3,16 +3,10 @@
 // a sample more in one replica, another schedule in one pipeline.
 #pragma once
 
-#include <unordered_map>
-
-#include "plan/search/finalists.h"
 #include "plan/search/limits.h"
+#include "plan/search/trials.h"
 
 namespace skarv {
-
-// Islands that were looked at, by a key of all that is changed here, and what they are not faster
-// than. Of one world.
-using Tried = std::unordered_map<uint64_t, int64_t>;
 
 struct RefineEffort {
   int64_t most_actions = 0;  // to be played, as PriceBook counts them

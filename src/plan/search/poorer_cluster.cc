@@ -1,4 +1,4 @@
-#include "plan/search/fewer_devices.h"
+#include "plan/search/poorer_cluster.h"
 
 #include <algorithm>
 
@@ -30,16 +30,16 @@ Cluster spread(const Cluster& cluster) {
   return result;
 }
 
-void remove(const std::string& device, FewerDevices& fewer) {
+void remove(const std::string& device, PoorerCluster& poorer) {
   const std::vector<std::string> parts = split(device, '/');
-  for (Site& site : fewer.cluster.sites) {
+  for (Site& site : poorer.cluster.sites) {
     for (HostGroup& host : site.hosts) {
       const std::string prefix = cat(site.name, "/", host.name, "/");
       const bool is_hers = site.name == parts[0] && host.name == parts[1];
       const int gone = is_hers ? std::stoi(parts[2]) : -1;
       int now = 0;
       for (int index = 0; index < static_cast<int>(host.devices.size()); ++index) {
-        if (index != gone) fewer.real_names[cat(prefix, now++)] = cat(prefix, index);
+        if (index != gone) poorer.real_names[cat(prefix, now++)] = cat(prefix, index);
       }
       if (is_hers) host.devices.erase(host.devices.begin() + gone);
     }
@@ -49,17 +49,31 @@ void remove(const std::string& device, FewerDevices& fewer) {
 
 }  // namespace
 
-std::vector<FewerDevices> without_a_device(const World& world, const Cluster& cluster) {
-  std::vector<FewerDevices> result;
+std::vector<PoorerCluster> without_a_device(const World& world, const Cluster& cluster) {
+  std::vector<PoorerCluster> result;
   const Cluster all = spread(cluster);
   for (const Pool& pool : world.pools()) {
     if (pool.num_devices() == 0) continue;
-    FewerDevices& fewer = result.emplace_back();
-    fewer.cluster = all;
-    remove(pool.hosts[pool.num_hosts() - 1].back(), fewer);
-    if (fewer.real_names.empty()) result.pop_back();
+    PoorerCluster& poorer = result.emplace_back();
+    poorer.cluster = all;
+    remove(pool.hosts[pool.num_hosts() - 1].back(), poorer);
+    if (poorer.real_names.empty()) result.pop_back();
   }
   return result;
+}
+
+PoorerCluster with_less_memory(const Cluster& cluster, const DeviceIndex& devices) {
+  PoorerCluster less{spread(cluster), {}};
+  for (Site& site : less.cluster.sites) {
+    for (HostGroup& host : site.hosts) {
+      for (size_t index = 0; index < host.devices.size(); ++index) {
+        const std::string name = cat(site.name, "/", host.name, "/", index);
+        host.devices[index].memory_bytes = devices.at(name).memory_bytes * 3 / 4;
+        less.real_names[name] = name;
+      }
+    }
+  }
+  return less;
 }
 
 void rename_devices(const std::map<std::string, std::string>& names, Plan& plan) {
