@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "plan/search/poorer_cluster.h"
+#include "plan/search/reasons.h"
 #include "plan/search/refine.h"
 
 namespace skarv {
@@ -16,7 +17,6 @@ constexpr int kTightenings = 4;  // a pool's memory is lowered by what the simul
 constexpr size_t kNumFinalists = 4;  // of a large cluster
 // Parts of memory and bandwidth that few devices are thought to have as well.
 constexpr std::pair<double, double> kLess[] = {{0.75, 1}, {0.5, 1}, {1, 0.5}};
-constexpr size_t kNumAlternatives = 5;
 // Up to kFewDevices clusters with devices less are looked at too, as many ...
 constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;
 // ... by their devices, where the answer before it is refined is at most this much longer than the
@@ -48,18 +48,21 @@ class Chooser {
           .with_hint("give the samples of a step");
     }
     SKARV_ASSIGN(const std::optional<Finalist> best, find(world));
-    if (!best) return does_not_fit();
+    if (!best) {
+      SKARV_ASSIGN(World all, make_world());
+      return does_not_fit(question_.pricer, question_.global_batch, std::move(all));
+    }
     Chosen chosen;
     chosen.step_ns = best->step_ns;
     PricedPlan priced = plan_of(*best);
     chosen.plan = priced.plan;
-    chosen.alternatives = alternatives(world, *best);
+    chosen.alternatives = alternatives(world, others_, *best);
     SKARV_TRY(refine_starts(world, std::move(priced), chosen));
     if (question_.looks_at_poorer) {
       SKARV_TRY(take_poorer(world, chosen));
       SKARV_TRY(draw_edits(world, chosen));
     }
-    add_idle(world, *best, chosen);
+    add_idle(world, found_, *best, chosen.plan);
     if (question_.looks_at_single_chips) add_best_single(world, chosen);
     return chosen;
   }
@@ -314,84 +317,6 @@ class Chooser {
     return links;
   }
 
-  std::vector<AlternativeReport> alternatives(const World& world, const Finalist& best) const {
-    std::set<std::string> seen;
-    for (const IslandChoice& choice : best.shape.islands) {
-      const std::string text = describe(world, choice.shapes.front());
-      seen.insert(text);
-      seen.insert(island_name(world, choice) + ": " + text);
-    }
-    std::vector<std::pair<int64_t, std::string>> others = others_;
-    std::ranges::sort(others);
-    std::vector<AlternativeReport> result;
-    for (const auto& [ns, text] : others) {
-      if (result.size() >= kNumAlternatives) break;
-      if (ns < best.step_ns || !seen.insert(text).second) continue;
-      result.push_back({text, static_cast<double>(ns) * 1e-9});
-    }
-    return result;
-  }
-
-  // Every device that the plan does not use, with the reason.
-  void add_idle(const World& world, const Finalist& best, Chosen& chosen) const {
-    Plan& plan = chosen.plan;
-    plan.idle.clear();
-    std::set<std::string> used;
-    for (const Island& island : plan.islands) {
-      for (const std::string& device : island.devices()) used.insert(device);
-    }
-    for (size_t p = 0; p < world.pools().size(); ++p) {
-      const Pool& pool = world.pools()[p];
-      int num_used = 0, num_all = 0;
-      for (const std::vector<std::string>& host : pool.hosts) {
-        for (const std::string& device : host) {
-          num_used += used.contains(device);
-          ++num_all;
-        }
-      }
-      if (num_used == num_all) continue;
-      const std::string reason = reason_for(world, best, static_cast<int>(p), num_used, num_all);
-      for (const std::vector<std::string>& host : pool.hosts) {
-        for (const std::string& device : host) {
-          if (!used.contains(device)) plan.idle.push_back({device, reason});
-        }
-      }
-    }
-  }
-
-  std::string reason_for(const World& world, const Finalist& best, int pool, int num_used,
-                         int num_all) const {
-    const Pool& devices = world.pool(pool);
-    const std::string who = cat(world.sites()[devices.site].name, "'s ", devices.chip.name, "s");
-    if (devices.num_barred > 0 && num_used == devices.num_devices()) {
-      return "an island has one host with this trainer; another one of the site is faster";
-    }
-    if (num_used > 0) {
-      return cat("the stages and samples need only ", num_used, " of ", who, " (", num_all, ")");
-    }
-    for (const WholeShape& whole : found_) {
-      for (const IslandChoice& choice : whole.islands) {
-        const auto with = choice.step_with_pool.find(pool);
-        if (with == choice.step_with_pool.end()) continue;
-        for (const IslandChoice& mine : best.shape.islands) {
-          if (mine.sites != choice.sites) continue;
-          const double longer = static_cast<double>(std::max(with->second, best.step_ns)) /
-                                    static_cast<double>(best.step_ns) -
-                                1;
-          if (longer < 0.0005) return cat(who, " would not make the step shorter: left out");
-          return cat(who, " would slow the island by ", fixed(100 * longer, 1), " %: left out");
-        }
-      }
-    }
-    for (int site : best.shape.left_out) {
-      if (site != devices.site) continue;
-      return cat("site ", world.sites()[site].name,
-                 " has no part of model and batch that fits its memory and ends in the step of the "
-                 "others");
-    }
-    return cat(who, " fit in no pipeline that holds the model: left out");
-  }
-
   // The best plan that uses one type of chip alone.
   void add_best_single(const World& world, Chosen& chosen) const {
     std::set<std::string> chips;
@@ -422,50 +347,6 @@ class Chooser {
       chosen.best_single_ns = (*judged)->step_ns;
       chosen.best_single_chip = alone.chip;
     }
-  }
-
-  // What the plan that needs least lacks.
-  Status does_not_fit() const {
-    SKARV_ASSIGN(World world, make_world());
-    world.forget_memory();
-    const std::vector<WholeShape> found = search_sites(world, question_.global_batch, 1);
-    if (found.empty()) return bug("no plan even without limits of memory");
-    WholeShape whole = found.front();
-    for (IslandChoice& choice : whole.islands) {
-      for (IslandShape& shape : choice.shapes) {
-        for (PipelineGroup& group : shape.groups) {
-          group.pipeline.flow = Flow::k1f1b;
-          for (StageShape& stage : group.pipeline.stages) stage.recompute = true;
-        }
-      }
-    }
-    SKARV_ASSIGN(const std::optional<Finalist> nearest,
-                 Finals(world, question_.pricer).judge(whole));
-    for (const Assembled& assembled : nearest->islands) {
-      SKARV_ASSIGN(const IslandStep step,
-                   question_.pricer.play(assembled.island, assembled.owner_share));
-      const int rank = step.fullest_overflow();
-      if (rank >= 0) return describe_overflow(step.schedule.devices[rank], step.memory[rank]);
-      // Devices have room, so it is the keepers that do not.
-      SKARV_TRY(check_keepers(keeper_memory(assembled.island.devices(), step.loads),
-                              question_.pricer.world().hosts));
-    }
-    return Status(Code::kResourceExhausted, Scope::kConfig, "no plan fits in memory")
-        .with_hint("choose a smaller model or context, or add devices");
-  }
-
-  static Status describe_overflow(const std::string& device, const DeviceMemory& memory) {
-    const std::string site = device.substr(0, device.find('/'));
-    const auto show = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
-    return Status(Code::kResourceExhausted, Scope::kConfig,
-                  cat("no plan fits in the memory of site ", site, "; in the nearest one ", device,
-                      " needs ", show(memory.total()), " (weights ", show(memory.weights),
-                      ", gradients ", show(memory.gradients), ", optimizer ",
-                      show(memory.optimizer), ", activations ", show(memory.activations),
-                      ", buffers ", show(memory.buffers), ", worker ", show(memory.base),
-                      ", reserve ", show(memory.reserve), ") of ", show(memory.limit)))
-        .at(site)
-        .with_hint("choose a smaller model or context, or add devices to the site");
   }
 
   const Question& question_;
