@@ -28,11 +28,12 @@ function(skarv_room name)
   endif()
 endfunction()
 
-# skarv_tests(<name> LINK ...): tests/<name>/**_test.cc as one program, each case known to ctest.
-# A room with slow cases names them Slow*; they carry the label "slow" and run alone: some measure
-# time, others are whole runs with several processes. Endurance*: minutes each, in `make test-all`.
+# skarv_tests(<name> [ALONE] LINK ...): tests/<name>/**_test.cc as one program, each case known to
+# ctest. A room with slow cases names them Slow*; they carry the label "slow". ALONE: no other test
+# runs beside one of them, as some measure time and others are whole runs with several processes.
+# Endurance*: minutes each, in `make test-all`, alone.
 function(skarv_tests name)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE" "" "LINK" ${ARGN})
   file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*.cc)
   if(tests)
     set(fast_limit 120)
@@ -47,7 +48,7 @@ function(skarv_tests name)
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.
       TEST_FILTER "-*Slow*:*Endurance*" PROPERTIES TIMEOUT ${fast_limit} LABELS fast)
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.slow.
-      TEST_FILTER "*Slow*" PROPERTIES TIMEOUT 900 LABELS slow RUN_SERIAL TRUE)
+      TEST_FILTER "*Slow*" PROPERTIES TIMEOUT 900 LABELS slow RUN_SERIAL ${ARG_ALONE})
     gtest_discover_tests(skarv_${name}_test DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}.endurance.
       TEST_FILTER "*Endurance*" PROPERTIES TIMEOUT 1800 LABELS endurance RUN_SERIAL TRUE)
   endif()
