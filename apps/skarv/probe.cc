@@ -1,7 +1,11 @@
 // skarv probe: measures the devices of a cluster file on this machine; writes a profile.
 #include "probe.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <set>
 
@@ -60,14 +64,25 @@ Status probe(const ProbeFlags& flags) {
   return Status();
 }
 
+// For a child that opens it by its number here: however this process ends, nothing lies around.
+Result<FileHandle> file_in_memory(std::string_view text) {
+  FileHandle file(::memfd_create("skarv-probe", MFD_CLOEXEC));
+  if (!file) return io_error("cannot make a file in memory", "memfd", errno);
+  while (!text.empty()) {
+    const ssize_t written = ::write(file.get(), text.data(), text.size());
+    if (written < 0) return io_error("cannot write to a file in memory", "memfd", errno);
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return file;
+}
+
 }  // namespace
 
 Result<Profile> measure_profile(const Run& run, const Cluster& cluster, Progress& progress) {
   SKARV_ASSIGN(const std::string worker, find_program("skarv-worker"));
   SKARV_ASSIGN(const std::vector<DeviceInfo> devices, expand_devices(cluster));
-  const auto run_file =
-      std::filesystem::temp_directory_path() / cat("skarv-probe-", ::getpid(), ".json");
-  SKARV_TRY(write_file_atomic(run_file, to_json(run).dump()));
+  SKARV_ASSIGN(const FileHandle run_file, file_in_memory(to_json(run).dump()));
+  const std::string run_path = cat("/proc/", ::getpid(), "/fd/", run_file.get());
   Profile profile;
   profile.model = digest_of(run.model).hex();
   std::set<std::string> measured;  // chips; equal devices are measured once
@@ -77,16 +92,13 @@ Result<Profile> measure_profile(const Run& run, const Cluster& cluster, Progress
                     cat("measuring ", device.name, " (", device.chip.name, ")"));
     if (measured.insert(device.chip.name).second) {
       std::vector<std::string> command = {
-          worker,   "probe",          "--run",     run_file.string(),   "--device", device.name,
-          "--chip", device.chip.name, "--ordinal", cat(device.ordinal), "--json"};
+          worker,      "probe",  "--run",          run_path,    "--device",
+          device.name, "--chip", device.chip.name, "--ordinal", cat(device.ordinal),
+          "--json"};
       if (!device.plugin.empty()) command.insert(command.end(), {"--plugin", device.plugin});
       if (device.pace > 0) command.insert(command.end(), {"--pace", cat(device.pace)});
       auto output = run_and_read(command, Clock::real().now() + kProbeLimit);
-      std::error_code ignored;
-      if (!output.ok()) {
-        std::filesystem::remove(run_file, ignored);
-        return output.status().wrap("cannot measure " + device.name);
-      }
+      if (!output.ok()) return output.status().wrap("cannot measure " + device.name);
       SKARV_ASSIGN(const Json json, parse_json(*output, "skarv-worker probe"));
       SKARV_ASSIGN(const Profile part, profile_from_json(json, "skarv-worker probe"));
       profile.layers.insert(profile.layers.end(), part.layers.begin(), part.layers.end());
@@ -104,8 +116,6 @@ Result<Profile> measure_profile(const Run& run, const Cluster& cluster, Progress
       profile.devices.push_back(measure);
     }
   }
-  std::error_code ignored;
-  std::filesystem::remove(run_file, ignored);
   for (DeviceMeasure& measure : profile.devices) {
     for (const DeviceInfo& device : devices) {
       if (device.name != measure.device || device.memory_bytes <= 0) continue;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "device/cpu_memory.h"
@@ -22,9 +23,11 @@ struct Flags {
   bool ops = false, json = false;
 };
 
+// A run file as people write it, or, from another program of Skarv, as JSON.
 Result<Run> read(const std::string& path) {
-  if (!path.ends_with(".json")) return read_run(path);
-  SKARV_ASSIGN(Json json, read_json(path));
+  SKARV_ASSIGN(const std::string text, read_file(path));
+  if (!text.starts_with('{')) return parse_run(text, path);
+  SKARV_ASSIGN(const Json json, parse_json(text, path));
   return run_from_json(json, path);
 }
 
