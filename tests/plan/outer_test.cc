@@ -31,8 +31,21 @@ TEST(Tcp, SlowStartDoublesEveryRoundTrip) {
   // Window 14,480 bytes; full is 57,920: two round trips at a quarter and at half speed.
   const TcpPath path{579'200, 0.1, 0, 1, CongestionControl::kCubic};
   EXPECT_NEAR(slow_start_seconds(path, 1e9), 0.075 + 0.05, 1e-9);
-  EXPECT_NEAR(slow_start_seconds(path, 14'000), 0.075, 1e-9);
+  EXPECT_EQ(slow_start_seconds(path, 14'000), 0);  // nothing is left to wait for
+  EXPECT_NEAR(slow_start_seconds(path, 15'000), 0.075, 1e-9);
   EXPECT_EQ(slow_start_seconds({1e9, 0, 0, 4, CongestionControl::kCubic}, 1e9), 0);
+}
+
+TEST(Tcp, ABurstIsNoLaterWithMoreBandwidth) {
+  for (const double bytes : {1e4, 1e5, 1e6, 1e7}) {
+    double before = 1e9;
+    for (double bandwidth = 1e5; bandwidth < 1e10; bandwidth *= 1.1) {
+      const TcpPath path{bandwidth, 0.1, 0, 2, CongestionControl::kCubic};
+      const double now = bytes / tcp_throughput(path) + slow_start_seconds(path, bytes);
+      EXPECT_LE(now, before + 1e-12) << bytes << " bytes at " << bandwidth;
+      before = now;
+    }
+  }
 }
 
 struct World {

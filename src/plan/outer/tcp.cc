@@ -68,8 +68,9 @@ double slow_start_seconds(const TcpPath& path, double bytes) {
   if (path.round_trip <= 0 || bytes <= 0) return 0;
   const double full = tcp_throughput(path) * path.round_trip;  // bytes in flight
   double window = kInitialSegments * kSegment * path.num_streams, sent = 0, lost = 0;
-  while (window < full && sent < bytes) {
-    // A round trip in which the window, not the link, was the limit.
+  // Each window short of a full one that is not the last is waited for: its bytes leave as fast as
+  // any, the rest of the round trip passes without.
+  while (window < full && sent + window < bytes) {
     lost += path.round_trip * (1 - window / full);
     sent += window;
     window *= 2;

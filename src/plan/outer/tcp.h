@@ -32,6 +32,7 @@ double stream_limit(const TcpPath& path);
 double tcp_throughput(const TcpPath& path);
 // Seconds that a burst of `bytes` takes beyond bytes / throughput because every stream starts again
 // from ten segments (RFC 6928) and doubles each round trip: idle connections fall back to that.
+// Both together never rise with the bandwidth.
 double slow_start_seconds(const TcpPath& path, double bytes);
 
 // Fewest streams (up to 64) that fill nine tenths of the link; 64 where none do.
