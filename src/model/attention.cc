@@ -8,6 +8,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include "model/elements.h"
 #include "model/kernels/dispatch.h"
 #include "model/parallel.h"
 
@@ -21,10 +22,14 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos_td, const at::Tenso
 }
 
 // x [b, h, t, d] with dense d.
-kernels::Heads heads_of(const at::Tensor& x) {
-  return {const_cast<float*>(x.const_data_ptr<float>()), x.size(1), x.stride(0), x.stride(1),
-          x.stride(2)};
+template <typename T>
+kernels::Heads<T> heads_of(const at::Tensor& x) {
+  return {const_cast<T*>(elements<T>(x)), x.size(1), x.stride(0), x.stride(1), x.stride(2)};
 }
+
+// libtorch's flash attention in bf16 asks for a small product a block and head, each of which costs
+// more to set up than to compute: in fp32 it is twice as fast.
+at::Tensor wide(const at::Tensor& x) { return x.to(c10::kFloat); }
 
 at::Tensor dense_rows(const at::Tensor& x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
 
@@ -38,17 +43,19 @@ FusedAttention fused_attention(const at::Tensor& qkv, const AttentionShape& shap
   out.q = at::empty({b, shape.num_heads, t, d}, packed.options());
   out.k = at::empty({b, shape.num_kv_heads, t, d}, packed.options());
   out.v = at::empty({b, shape.num_kv_heads, t, d}, packed.options());
-  const kernels::Heads q = heads_of(out.q), k = heads_of(out.k), v = heads_of(out.v);
-  const float* from = packed.const_data_ptr<float>();
   const float* cosine = rope.cos_th.const_data_ptr<float>();
   const float* sine = rope.sin_th.const_data_ptr<float>();
-  for_row_ranges(b * t, shape.packed(), [&](int64_t begin, int64_t end) {
-    kernels::best().rope_forward(from, cosine, sine, {t, d, begin, end}, q, k, v);
+  with_elements_of(packed, [&]<typename T>(T) {
+    const kernels::Heads<T> q = heads_of<T>(out.q), k = heads_of<T>(out.k), v = heads_of<T>(out.v);
+    const T* from = elements<T>(packed);
+    for_row_ranges(b * t, shape.packed(), [&](int64_t begin, int64_t end) {
+      kernels::best_for<T>().rope_forward(from, cosine, sine, {t, d, begin, end}, q, k, v);
+    });
   });
   at::Tensor mixed;
   std::tie(mixed, out.log_sum) = at::_scaled_dot_product_flash_attention_for_cpu(
-      out.q, out.k, out.v, /*dropout_p=*/0.0, /*is_causal=*/true);
-  out.out = mixed.transpose(1, 2).reshape({b, t, shape.num_heads * d});
+      wide(out.q), wide(out.k), wide(out.v), /*dropout_p=*/0.0, /*is_causal=*/true);
+  out.out = mixed.to(packed.scalar_type()).transpose(1, 2).reshape({b, t, shape.num_heads * d});
   return out;
 }
 
@@ -57,17 +64,20 @@ at::Tensor fused_attention_backward(const at::Tensor& d_out, const FusedAttentio
   const int64_t b = d_out.size(0), t = d_out.size(1), d = forward.q.size(3);
   const auto as_heads = [&](const at::Tensor& x) { return x.view({b, t, -1, d}).transpose(1, 2); };
   const auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-      as_heads(d_out.contiguous()), forward.q, forward.k, forward.v, as_heads(forward.out),
-      forward.log_sum, /*dropout_p=*/0.0, /*is_causal=*/true);
-  const at::Tensor q = dense_rows(dq), k = dense_rows(dk), v = dense_rows(dv);
-  const kernels::Heads d_q = heads_of(q), d_k = heads_of(k), d_v = heads_of(v);
+      wide(as_heads(d_out.contiguous())), wide(forward.q), wide(forward.k), wide(forward.v),
+      wide(as_heads(forward.out)), forward.log_sum, /*dropout_p=*/0.0, /*is_causal=*/true);
+  const auto narrow = [&](const at::Tensor& x) { return dense_rows(x).to(d_out.scalar_type()); };
+  const at::Tensor q = narrow(dq), k = narrow(dk), v = narrow(dv);
   const int64_t packed = (q.size(1) + k.size(1) + v.size(1)) * d;
   at::Tensor d_qkv = at::empty({b, t, packed}, d_out.options());
-  float* to = d_qkv.mutable_data_ptr<float>();
   const float* cosine = rope.cos_th.const_data_ptr<float>();
   const float* sine = rope.sin_th.const_data_ptr<float>();
-  for_row_ranges(b * t, packed, [&](int64_t begin, int64_t end) {
-    kernels::best().rope_backward(d_q, d_k, d_v, cosine, sine, {t, d, begin, end}, to);
+  with_elements_of(d_qkv, [&]<typename T>(T) {
+    const kernels::Heads<T> d_q = heads_of<T>(q), d_k = heads_of<T>(k), d_v = heads_of<T>(v);
+    T* to = mutable_elements<T>(d_qkv);
+    for_row_ranges(b * t, packed, [&](int64_t begin, int64_t end) {
+      kernels::best_for<T>().rope_backward(d_q, d_k, d_v, cosine, sine, {t, d, begin, end}, to);
+    });
   });
   return d_qkv;
 }

@@ -18,7 +18,7 @@ struct AttentionShape {
 at::Tensor composite_attention(const at::Tensor& qkv, const AttentionShape& shape,
                                const RopeTable& rope);
 
-// By fused CPU kernels and libtorch's flash attention, fp32, without autograd.
+// By fused CPU kernels and libtorch's flash attention, without autograd.
 struct FusedAttention {
   at::Tensor out;      // [b, t, heads * head_dim]
   at::Tensor q, k, v;  // [b, h, t, d], turned

@@ -1,5 +1,5 @@
-// Which implementation of an operation runs: own fused CPU kernels (fp32 on the CPU), or ATen
-// operations, which every device has. Both compute the same function within float rounding.
+// Which implementation of an operation runs: own fused kernels on the CPU, or ATen operations,
+// which every device has. Both compute the same function within the rounding of the activations.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,7 +9,9 @@ namespace skarv {
 enum class KernelPath { kFused, kComposite };
 
 inline KernelPath kernel_path_of(const at::Tensor& activation) {
-  const bool fused = activation.is_cpu() && activation.scalar_type() == c10::ScalarType::Float;
+  const c10::ScalarType type = activation.scalar_type();
+  const bool fused =
+      activation.is_cpu() && (type == c10::ScalarType::Float || type == c10::ScalarType::BFloat16);
   return fused ? KernelPath::kFused : KernelPath::kComposite;
 }
 

@@ -8,12 +8,14 @@
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
 
+#include "model/elements.h"
 #include "model/kernels/dispatch.h"
 #include "model/parallel.h"
 
 namespace skarv {
 namespace {
 
+template <typename T>
 NormForward fused_forward(const at::Tensor& residual, const at::Tensor& delta,
                           const at::Tensor& weight_c, double epsilon) {
   const int64_t c = residual.size(-1), rows = residual.numel() / c;
@@ -22,22 +24,22 @@ NormForward fused_forward(const at::Tensor& residual, const at::Tensor& delta,
   std::vector<int64_t> statistics = residual.sizes().vec();
   statistics.back() = 1;
   const NormForward out{delta.defined() ? at::empty_like(x) : residual, at::empty_like(x),
-                        at::empty(statistics, x.options())};
-  const float* xs = x.const_data_ptr<float>();
-  const float* ds = d.defined() ? d.const_data_ptr<float>() : nullptr;
-  const float* w = weight_c.const_data_ptr<float>();
-  float* sum = d.defined() ? out.sum.mutable_data_ptr<float>() : nullptr;
-  float* normed = out.normed.mutable_data_ptr<float>();
+                        at::empty(statistics, x.options().dtype(c10::kFloat))};
+  const T *xs = elements<T>(x), *w = elements<T>(weight_c);
+  const T* ds = d.defined() ? elements<T>(d) : nullptr;
+  T* sum = d.defined() ? mutable_elements<T>(out.sum) : nullptr;
+  T* normed = mutable_elements<T>(out.normed);
   float* inverse = out.inverse.mutable_data_ptr<float>();
   for_row_ranges(rows, c, [&](int64_t begin, int64_t end) {
     const int64_t at = begin * c;
-    kernels::best().norm_forward(xs + at, ds ? ds + at : nullptr, w, static_cast<float>(epsilon),
-                                 end - begin, c, sum ? sum + at : nullptr, normed + at,
-                                 inverse + begin);
+    kernels::best_for<T>().norm_forward(xs + at, ds ? ds + at : nullptr, w,
+                                        static_cast<float>(epsilon), end - begin, c,
+                                        sum ? sum + at : nullptr, normed + at, inverse + begin);
   });
   return out;
 }
 
+template <typename T>
 at::Tensor fused_backward(const at::Tensor& d_normed, const at::Tensor& d_sum,
                           const at::Tensor& sum, const at::Tensor& inverse,
                           const at::Tensor& weight_c, const at::Tensor& gradient_c) {
@@ -48,20 +50,18 @@ at::Tensor fused_backward(const at::Tensor& d_normed, const at::Tensor& d_sum,
   const at::Tensor dy = d_normed.contiguous(), x = sum.contiguous();
   const at::Tensor ds = d_sum.defined() ? d_sum.contiguous() : d_sum;
   const at::Tensor dx = at::empty_like(x);
-  const at::Tensor parts = at::zeros({num_blocks, c}, x.options());
-  const float* dys = dy.const_data_ptr<float>();
-  const float* dss = ds.defined() ? ds.const_data_ptr<float>() : nullptr;
-  const float* xs = x.const_data_ptr<float>();
+  const at::Tensor parts = at::zeros({num_blocks, c}, gradient_c.options());
+  const T *dys = elements<T>(dy), *xs = elements<T>(x), *w = elements<T>(weight_c);
+  const T* dss = ds.defined() ? elements<T>(ds) : nullptr;
   const float* r = inverse.const_data_ptr<float>();
-  const float* w = weight_c.const_data_ptr<float>();
-  float* out = dx.mutable_data_ptr<float>();
+  T* out = mutable_elements<T>(dx);
   float* d_weight = parts.mutable_data_ptr<float>();
   at::parallel_for(0, num_blocks, 1, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
       const int64_t begin = block * kBlock, end = std::min(rows, begin + kBlock);
       const int64_t at = begin * c;
-      kernels::best().norm_backward(dys + at, dss ? dss + at : nullptr, xs + at, r + begin, w,
-                                    end - begin, c, out + at, d_weight + block * c);
+      kernels::best_for<T>().norm_backward(dys + at, dss ? dss + at : nullptr, xs + at, r + begin,
+                                           w, end - begin, c, out + at, d_weight + block * c);
     }
   });
   gradient_c.add_(at::sum(parts, {0}));
@@ -95,15 +95,21 @@ at::Tensor composite_backward(const at::Tensor& d_normed, const at::Tensor& d_su
 
 NormForward norm_forward(const at::Tensor& residual, const at::Tensor& delta,
                          const at::Tensor& weight_c, double epsilon, KernelPath path) {
-  const auto forward = path == KernelPath::kFused ? fused_forward : composite_forward;
-  return forward(residual, delta, weight_c, epsilon);
+  if (path == KernelPath::kComposite) return composite_forward(residual, delta, weight_c, epsilon);
+  return with_elements_of(residual, [&]<typename T>(T) {
+    return fused_forward<T>(residual, delta, weight_c, epsilon);
+  });
 }
 
 at::Tensor norm_backward(const at::Tensor& d_normed, const at::Tensor& d_sum, const at::Tensor& sum,
                          const at::Tensor& inverse, const at::Tensor& weight_c,
                          const at::Tensor& gradient_c, KernelPath path) {
-  const auto backward = path == KernelPath::kFused ? fused_backward : composite_backward;
-  return backward(d_normed, d_sum, sum, inverse, weight_c, gradient_c);
+  if (path == KernelPath::kComposite) {
+    return composite_backward(d_normed, d_sum, sum, inverse, weight_c, gradient_c);
+  }
+  return with_elements_of(sum, [&]<typename T>(T) {
+    return fused_backward<T>(d_normed, d_sum, sum, inverse, weight_c, gradient_c);
+  });
 }
 
 }  // namespace skarv

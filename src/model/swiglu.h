@@ -1,4 +1,4 @@
-// SwiGLU (Shazeer, 2002.05202) on packed projections by fused CPU kernels, fp32, without autograd.
+// SwiGLU (Shazeer, 2002.05202) on packed projections by fused CPU kernels, without autograd.
 #pragma once
 
 #include <ATen/core/Tensor.h>

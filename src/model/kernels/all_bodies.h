@@ -10,14 +10,20 @@
 
 namespace {
 
+template <typename T>
+constexpr skarv::kernels::LayerKernels<T> layer_kernels() {
+  return {.norm_forward = norm_forward<T>,
+          .norm_backward = norm_backward<T>,
+          .rope_forward = rope_forward<T>,
+          .rope_backward = rope_backward<T>,
+          .swiglu_forward = swiglu_forward<T>,
+          .swiglu_backward = swiglu_backward<T>};
+}
+
 constexpr skarv::kernels::Table table_named(const char* name) {
   return {.name = name,
-          .norm_forward = norm_forward,
-          .norm_backward = norm_backward,
-          .rope_forward = rope_forward,
-          .rope_backward = rope_backward,
-          .swiglu_forward = swiglu_forward,
-          .swiglu_backward = swiglu_backward,
+          .fp32 = layer_kernels<float>(),
+          .bf16 = layer_kernels<Bf16>(),
           .cross_entropy = cross_entropy,
           .scatter_add = scatter_add};
 }

@@ -21,4 +21,13 @@ const Table& best() {
   return chosen;
 }
 
+template <>
+const LayerKernels<float>& best_for() {
+  return best().fp32;
+}
+template <>
+const LayerKernels<Bf16>& best_for() {
+  return best().bf16;
+}
+
 }  // namespace skarv::kernels

@@ -3,56 +3,65 @@
 
 #include <stdint.h>
 
+#include "model/kernels/storage_body.h"
+
 namespace {
 
 // The sum is finished before the statistics are taken, so that a sum that was formed elsewhere
 // (at a cut between stages) gives the same bits.
-void norm_forward(const float* residual, const float* delta, const float* weight, float epsilon,
-                  int64_t rows, int64_t c, float* sum, float* normed, float* inverse) {
+template <typename T>
+void norm_forward(const T* residual, const T* delta, const T* weight, float epsilon, int64_t rows,
+                  int64_t c, T* sum, T* normed, float* inverse) {
   for (int64_t row = 0; row < rows; ++row) {
-    const float* x = residual + row * c;
+    const T* x = residual + row * c;
     if (delta != nullptr) {
-      const float* d = delta + row * c;
-      float* s = sum + row * c;
+      const T* d = delta + row * c;
+      T* s = sum + row * c;
 #pragma omp simd
-      for (int64_t i = 0; i < c; ++i) s[i] = x[i] + d[i];
+      for (int64_t i = 0; i < c; ++i) s[i] = store<T>(load(x[i]) + load(d[i]));
       x = s;
     }
     float squares = 0;
 #pragma omp simd reduction(+ : squares)
-    for (int64_t i = 0; i < c; ++i) squares += x[i] * x[i];
+    for (int64_t i = 0; i < c; ++i) squares += load(x[i]) * load(x[i]);
     const float r = 1.0f / __builtin_sqrtf(squares / static_cast<float>(c) + epsilon);
     inverse[row] = r;
-    float* y = normed + row * c;
+    T* y = normed + row * c;
 #pragma omp simd
-    for (int64_t i = 0; i < c; ++i) y[i] = weight[i] * (x[i] * r);
+    for (int64_t i = 0; i < c; ++i) {
+      y[i] = store<T>(load(weight[i]) * load(store<T>(load(x[i]) * r)));
+    }
   }
 }
 
-void norm_backward(const float* d_normed, const float* d_sum, const float* sum,
-                   const float* inverse, const float* weight, int64_t rows, int64_t c, float* dx,
-                   float* d_weight) {
+template <typename T>
+void norm_backward(const T* d_normed, const T* d_sum, const T* sum, const float* inverse,
+                   const T* weight, int64_t rows, int64_t c, T* dx, float* d_weight) {
   for (int64_t row = 0; row < rows; ++row) {
-    const float* dy = d_normed + row * c;
-    const float* x = sum + row * c;
+    const T* dy = d_normed + row * c;
+    const T* x = sum + row * c;
     const float r = inverse[row];
     float projection = 0;
 #pragma omp simd reduction(+ : projection)
-    for (int64_t i = 0; i < c; ++i) projection += dy[i] * weight[i] * x[i];
+    for (int64_t i = 0; i < c; ++i) {
+      projection += load(dy[i]) * load(weight[i]) * load(x[i]);
+    }
     const float slope = projection * r * r / static_cast<float>(c);
-    float* out = dx + row * c;
+    T* out = dx + row * c;
     if (d_sum != nullptr) {
-      const float* ds = d_sum + row * c;
+      const T* ds = d_sum + row * c;
 #pragma omp simd
       for (int64_t i = 0; i < c; ++i) {
-        out[i] = ds[i] + r * (dy[i] * weight[i] - x[i] * slope);
-        d_weight[i] += dy[i] * (x[i] * r);
+        const float g = load(dy[i]), value = load(x[i]);
+        out[i] = store<T>(load(ds[i]) + r * (g * load(weight[i]) - value * slope));
+        d_weight[i] += g * (value * r);
       }
     } else {
 #pragma omp simd
       for (int64_t i = 0; i < c; ++i) {
-        out[i] = r * (dy[i] * weight[i] - x[i] * slope);
-        d_weight[i] += dy[i] * (x[i] * r);
+        const float g = load(dy[i]), value = load(x[i]);
+        out[i] = store<T>(r * (g * load(weight[i]) - value * slope));
+        d_weight[i] += g * (value * r);
       }
     }
   }

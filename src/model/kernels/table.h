@@ -1,6 +1,7 @@
-// Own fused CPU kernels, fp32, as a table of functions per instruction set. Free of torch. Each
-// works on a range that the caller gives it, on one thread; callers split the work. Matrices are
-// row-major and dense unless a stride is given; pointers need the alignment of float only.
+// Own fused CPU kernels as a table of functions per instruction set. Free of torch. Each works on a
+// range that the caller gives it, on one thread; callers split the work. Matrices are row-major and
+// dense unless a stride is given; pointers need the alignment of their elements only. Activations
+// and weights are fp32 or bf16, computing and statistics fp32.
 //
 // Each instruction set is one file that includes the same bodies and is compiled with its own
 // options (options.cmake). Bodies use no library headers with inline functions: the linker could
@@ -11,9 +12,15 @@
 
 namespace skarv::kernels {
 
+// A bf16 number as it lies in memory.
+struct Bf16 {
+  uint16_t bits;
+};
+
 // One tensor [b, h, t, d] with dense d.
+template <typename T>
 struct Heads {
-  float* data;
+  T* data;
   int64_t num_heads;
   int64_t batch_stride, head_stride, token_stride;
 };
@@ -25,30 +32,35 @@ struct RopeShape {
   int64_t begin, end;
 };
 
-struct Table {
-  const char* name;
-
+// T: of activations and weights.
+template <typename T>
+struct LayerKernels {
   // sum = residual + delta (delta null: residual is the sum and `sum` is not written),
   // inverse = 1 / sqrt(mean(sum^2) + epsilon), normed = weight * sum * inverse.
-  void (*norm_forward)(const float* residual, const float* delta, const float* weight,
-                       float epsilon, int64_t rows, int64_t c, float* sum, float* normed,
-                       float* inverse);
+  void (*norm_forward)(const T* residual, const T* delta, const T* weight, float epsilon,
+                       int64_t rows, int64_t c, T* sum, T* normed, float* inverse);
   // dx = gradient through the norm, + d_sum unless null. d_weight[c] grows by the rows' part.
-  void (*norm_backward)(const float* d_normed, const float* d_sum, const float* sum,
-                        const float* inverse, const float* weight, int64_t rows, int64_t c,
-                        float* dx, float* d_weight);
+  void (*norm_backward)(const T* d_normed, const T* d_sum, const T* sum, const float* inverse,
+                        const T* weight, int64_t rows, int64_t c, T* dx, float* d_weight);
 
   // Turns q and k by their positions and unpacks; cosine and sine are [t, d/2].
-  void (*rope_forward)(const float* packed, const float* cosine, const float* sine,
-                       const RopeShape& shape, const Heads& q, const Heads& k, const Heads& v);
+  void (*rope_forward)(const T* packed, const float* cosine, const float* sine,
+                       const RopeShape& shape, const Heads<T>& q, const Heads<T>& k,
+                       const Heads<T>& v);
   // The inverse turn of the gradients, packed.
-  void (*rope_backward)(const Heads& dq, const Heads& dk, const Heads& dv, const float* cosine,
-                        const float* sine, const RopeShape& shape, float* d_packed);
+  void (*rope_backward)(const Heads<T>& dq, const Heads<T>& dk, const Heads<T>& dv,
+                        const float* cosine, const float* sine, const RopeShape& shape,
+                        T* d_packed);
 
   // gate_up rows are [gate, up] of f each; out = gate / (1 + exp(-gate)) * up.
-  void (*swiglu_forward)(const float* gate_up, int64_t rows, int64_t f, float* out);
-  void (*swiglu_backward)(const float* d_out, const float* gate_up, int64_t rows, int64_t f,
-                          float* d_gate_up);
+  void (*swiglu_forward)(const T* gate_up, int64_t rows, int64_t f, T* out);
+  void (*swiglu_backward)(const T* d_out, const T* gate_up, int64_t rows, int64_t f, T* d_gate_up);
+};
+
+struct Table {
+  const char* name;
+  LayerKernels<float> fp32;
+  LayerKernels<Bf16> bf16;
 
   // Adds up -log softmax(row)[target]; targets lie within [0, v). With scale != 0 each row becomes
   // the gradient of scale * loss, else it is left undefined.
