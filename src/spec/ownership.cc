@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <queue>
 #include <unordered_map>
 
@@ -63,6 +62,7 @@ class Queues {
         queue.emplace(owned[rank], rank);
       }
       const auto [elements, rank] = queue.top();
+      if (queues_.size() == 1) return rank;
       const double load = static_cast<double>(elements + size) / share;
       if (best >= 0 && (load > least || (load == least && rank > best))) continue;
       best = rank;
@@ -130,14 +130,10 @@ Ownership ownership_of(const Island& island, const Plan& plan, const SlabTable& 
     const auto found = plan.owner_share.find(result.devices[rank]);
     if (found != plan.owner_share.end()) share[rank] = found->second;
   }
-  std::vector<int> by_size(table.size());
-  std::iota(by_size.begin(), by_size.end(), 0);
-  std::stable_sort(by_size.begin(), by_size.end(),
-                   [&](int a, int b) { return table[a].size() > table[b].size(); });
   std::vector<Queues> queues;
   for (const ReduceGroup& group : result.groups) queues.emplace_back(group.members, share);
   result.owner.assign(table.size(), -1);
-  for (int slab : by_size) {
+  for (int slab : table.by_size()) {
     const int owner = queues[group_of_tensor[table[slab].tensor]].take(table[slab].size(), owned);
     result.owner[slab] = owner;
     if (owner >= 0) owned[owner] += table[slab].size();

@@ -1,6 +1,7 @@
 #include "spec/slab.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "base/text.h"
@@ -49,6 +50,10 @@ SlabTable::SlabTable(const Model& model, int num_fragments)
     }
     num_elements_ += size;
   }
+  by_size_.resize(slabs_.size());
+  std::iota(by_size_.begin(), by_size_.end(), 0);
+  std::ranges::stable_sort(by_size_, std::greater<>(),
+                           [this](int slab) { return slabs_[slab].size(); });
 }
 
 std::vector<int> SlabTable::slabs_of_fragment(int fragment) const {

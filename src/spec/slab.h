@@ -37,6 +37,8 @@ class SlabTable {
   int size() const { return static_cast<int>(slabs_.size()); }
   const Slab& operator[](int slab) const { return slabs_[slab]; }
   const TensorSpec& tensor_of(int slab) const { return tensors_[slabs_[slab].tensor]; }
+  // All slabs in descending size, ties: lowest first.
+  const std::vector<int>& by_size() const { return by_size_; }
   std::vector<int> slabs_of_fragment(int fragment) const;
   std::vector<int> slabs_of_tensor(int tensor) const;
   // Fragment of round n (rounds count from 1; record 0 is genesis).
@@ -47,7 +49,8 @@ class SlabTable {
 
  private:
   std::vector<TensorSpec> tensors_;
-  std::vector<Slab> slabs_;
+  std::vector<Slab> slabs_;  // in the order of their tensors, and so of their layers
+  std::vector<int> by_size_;
   int num_fragments_;
   int64_t num_elements_ = 0;
 };

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kGradientBytes = 4;  // summed in fp32
 
-constexpr size_t kFewMembers = 16;  // up to here every pair is looked at
+constexpr size_t kFewMembers = 16;  // up to here every pair is looked at, if pairs were measured
 
 // Members that differ in where they are and what they are; two of each, so that a class has links
 // to itself. A thousand replicas are a handful of these.
@@ -68,7 +68,7 @@ class Groups {
 
  private:
   std::vector<int> representatives(const std::vector<int>& members) const {
-    if (members.size() <= kFewMembers) return members;
+    if (members.size() <= kFewMembers && !query_.links.links.empty()) return members;
     std::map<Kind, std::vector<int>> kinds;
     for (int rank : members) {
       const auto host = query_.hosts.find(hosts_[rank]);

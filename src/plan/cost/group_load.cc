@@ -34,23 +34,23 @@ std::map<int, int64_t> GroupLoad::owned_by_rank() const {
 
 std::vector<GroupLoad> loads_of(const Ownership& ownership, const SlabTable& table) {
   std::vector<GroupLoad> loads;
+  std::vector<std::vector<OwnedPart>> parts(ownership.devices.size());  // by rank, of one group
   for (const ReduceGroup& group : ownership.groups) {
     GroupLoad& load = loads.emplace_back();
     load.members = group.members;
-    std::vector<OwnedPart> parts;
-    for (int slab : group.slabs) {
-      parts.push_back({ownership.owner[slab], table[slab].layer, table[slab].size()});
-      load.num_elements += table[slab].size();
-    }
-    std::ranges::sort(parts, {},
-                      [](const OwnedPart& one) { return std::pair(one.rank, one.layer); });
-    for (const OwnedPart& part : parts) {
-      if (!load.owned.empty() && load.owned.back().rank == part.rank &&
-          load.owned.back().layer == part.layer) {
-        load.owned.back().elements += part.elements;
-      } else {
-        load.owned.push_back(part);
+    for (int index : group.slabs) {
+      const Slab& slab = table[index];
+      load.num_elements += slab.size();
+      // Slabs stand in the order of their layers.
+      std::vector<OwnedPart>& mine = parts[ownership.owner[index]];
+      if (mine.empty() || mine.back().layer != slab.layer) {
+        mine.push_back({ownership.owner[index], slab.layer, 0});
       }
+      mine.back().elements += slab.size();
+    }
+    for (int rank : group.members) {
+      load.owned.insert(load.owned.end(), parts[rank].begin(), parts[rank].end());
+      parts[rank].clear();
     }
   }
   return loads;
