@@ -25,6 +25,7 @@ struct PlanFlags {
   std::string run, cluster, profile, plan, from, output = "plan.json", data;
   std::vector<std::string> schedules;
   double budget_seconds = 0;
+  bool thorough = false;
   bool json = false, trainable = false;
 };
 
@@ -55,6 +56,7 @@ Result<Profile> profile_of(const PlanFlags& flags, const Run& run, const Cluster
 PlannerLimits limits_of(const PlanFlags& flags) {
   PlannerLimits limits = flags.trainable ? trainer_limits() : PlannerLimits();
   limits.budget_seconds = flags.budget_seconds;
+  limits.thorough = flags.thorough;
   limits.schedules = flags.schedules;
   const Time began = Clock::real().now();
   limits.progress = [began](double done, double best_step_seconds) {
@@ -142,6 +144,9 @@ void add_plan(CLI::App& app, VerbAction& action) {
       ->excludes(price);
   verb->add_option("--data", flags->data, "data folder, instead of the run file's");
   verb->add_option("--out", flags->output, "the plan (JSON)")->capture_default_str();
+  verb->add_flag(
+      "--thorough", flags->thorough,
+      "refine until nothing helps any more: minutes where there are hundreds of devices");
   verb->add_option("--budget", flags->budget_seconds, "CPU seconds; then the best so far is taken")
       ->check(CLI::Range(kLeastBudget, kMostBudget));
   verb->add_option("--schedule", flags->schedules, "only this schedule (may be repeated)")

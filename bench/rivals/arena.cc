@@ -292,7 +292,9 @@ Result<Held> hold(const Contest& contest, const std::string& bench_folder,
     SKARV_ASSIGN(profile,
                  profile_from_folder(bench_folder + "/validation", known.tables, run.model));
   }
-  SKARV_ASSIGN(const PlanReport ours, make_plan(run, cluster, profile));
+  PlannerLimits planner;
+  planner.thorough = limits.thorough;
+  SKARV_ASSIGN(const PlanReport ours, make_plan(run, cluster, profile, planner));
   SKARV_ASSIGN(const Workload workload, Workload::from_run(run, profile));
   SKARV_ASSIGN(const DeviceIndex devices, index_devices(cluster));
   const HostIndex hosts = index_hosts(cluster);

@@ -46,6 +46,7 @@ struct Outcome {
 struct ContestLimits {
   int num_changes = 10000;  // that make a plan
   double seconds = 0;       // CPU time; 0: as long as it takes
+  bool thorough = false;    // our plan is refined to the end first
   // Told now and then; where it stopped, `hold` goes on when it is given that outcome.
   std::function<void(const Outcome&)> progress;
 };

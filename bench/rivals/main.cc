@@ -1,5 +1,6 @@
-// skarv-rivals [--changes N] [--seconds S] [--only WORD] [--results FILE] [--plans FOLDER]: the
-// planner's answer beside rivals and random changes to it, contest by contest, as a table. FILE
+// skarv-rivals [--changes N] [--seconds S] [--thorough] [--only WORD] [--results FILE] [--plans
+// FOLDER]: the planner's answer beside rivals and random changes to it, contest by contest, as a
+// table. FILE
 // keeps what was found up to a minute ago: started again, it goes on from there. Exit code 1: a
 // contest was lost, or could not be held.
 #include <unistd.h>
@@ -65,6 +66,7 @@ int run(int argc, char** argv) {
   CLI::App app("the planner's answer beside rivals and random changes to it");
   app.add_option("--changes", flags.limits.num_changes, "random changes a contest, valid ones");
   app.add_option("--seconds", flags.limits.seconds, "CPU seconds a contest; 0: all");
+  app.add_flag("--thorough", flags.limits.thorough, "plans as skarv plan --thorough does");
   app.add_option("--only", flags.only, "contests whose cluster and model have this word");
   app.add_option("--results", flags.results, "file of what is known so far, and added to");
   app.add_option("--plans", flags.plans, "folder for our plans, and for what is faster");

@@ -43,7 +43,7 @@ class LayerBench {
     const StageInput input = input_of(microbatch);
     for (int run = 0; run < kMostRuns; ++run) {
       if (run >= kFewestRuns && Clock::real().now() > give_up) break;
-      SKARV_TRY(once(microbatch, input, best));
+      SKARV_TRY(once(input, best));
     }
     return best;
   }
@@ -94,7 +94,7 @@ class LayerBench {
     return Status();
   }
 
-  Status once(int microbatch, const StageInput& input, LayerTime& best) {
+  Status once(const StageInput& input, LayerTime& best) {
     const auto before = device_.memory();
     SKARV_TRY(device_.reset_peak());
     at::Tensor gradient;

@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "plan/examples.h"
+#include "plan/search/pipeline_use.h"
 #include "plan/simulate/island_step.h"
 
 namespace skarv {
@@ -72,6 +73,20 @@ Island random_island(int num_layers, const CounterRandom& random, uint64_t& draw
   return island;
 }
 
+// Of all pipelines but one.
+WorkEnds ends_without(size_t left_out, const Island& island, const IslandStep& step) {
+  const std::vector<PipelineUse> use = use_of(island, step);
+  WorkEnds ends;
+  for (size_t p = 0; p < use.size(); ++p) {
+    for (size_t s = 0; p != left_out && s < use[p].stage_end_ns.size(); ++s) {
+      for (const std::string& device : island.pipelines[p].stages[s].devices) {
+        ends[device] = std::max(ends[device], use[p].stage_end_ns[s]);
+      }
+    }
+  }
+  return ends;
+}
+
 struct Count {
   int played = 0, dismissed = 0, given_up = 0, unfit = 0;
   void add(const IslandTrial& trial) {
@@ -96,7 +111,7 @@ TEST(StepFloor, IsNeverAboveWhatTheSimulatorSays) {
     profile.layers.push_back(time);
   }
   const Workload workload = Workload::from_run(run, profile).value();
-  Count at_limit, nine_tenths, just_enough;
+  Count at_limit, nine_tenths, just_enough, known_at_limit;
   int work_dismisses = 0;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     const CounterRandom random(seed, "step floor");
@@ -121,6 +136,14 @@ TEST(StepFloor, IsNeverAboveWhatTheSimulatorSays) {
     const IslandTrial equal = tried(ns).value();
     ASSERT_NE(equal.end, IslandTrial::End::kPlayed) << seed;
     at_limit.add(equal);
+    // Nor where it is known what others do.
+    const WorkEnds ends = ends_without(seed % island.pipelines.size(), island, step);
+    const auto known = [&](int64_t give_up_ns) {
+      return try_island(island, {}, loads_of(island, workload, {}), world, give_up_ns, {}, ends)
+          .value();
+    };
+    ASSERT_EQ(known(ns + 1).end, enough.end) << seed;
+    known_at_limit.add(known(ns));
     // Nor is that of some of its pipelines alone.
     const Island some{"some", {island.pipelines[seed % island.pipelines.size()]}};
     const int64_t work = least_work(some, world).value();
@@ -133,6 +156,7 @@ TEST(StepFloor, IsNeverAboveWhatTheSimulatorSays) {
   EXPECT_GT(just_enough.unfit, 20);
   EXPECT_GT(at_limit.given_up, 20);
   EXPECT_GT(at_limit.dismissed, 40) << at_limit.given_up;
+  EXPECT_GT(known_at_limit.dismissed, at_limit.dismissed + 40) << at_limit.dismissed;
   EXPECT_GT(work_dismisses, 40);
   EXPECT_GT(nine_tenths.dismissed, 200) << nine_tenths.given_up;
 }

@@ -21,18 +21,22 @@ constexpr std::pair<double, double> kLess[] = {{0.75, 1}, {0.5, 1}, {1, 0.5}};
 constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;
 // ... by their devices, where the answer before it is refined is at most this much longer than the
 // refined one of the cluster with one more: parts in a hundred, of a handful of devices and beyond.
+// ... which closed forms are not above by more than this, one part in so many.
+constexpr int64_t kEstimatesOff = 20;
 constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
 // Different plans that are refined, each for a tenth of a second at first; of many devices the best
 // alone, for a moment.
 constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
 constexpr int64_t kMedium = 512, kLarge = 1024;  // devices
 constexpr int64_t kActionsOfFew = 500'000, kActionsOfMany = 200'000;
-constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 1'500'000;
+constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 4'500'000;
 // The answer is refined with several edits at once: so much in all, as long as no more than this
 // is in vain one after the other; of few devices so much for each.
 constexpr int64_t kActionsOfDraws = 4'000'000, kActionsOfFewDraws = 10'000'000;
 constexpr int64_t kLeastInVain = 2'000'000, kInVainOfDevice = 62'500;
-constexpr int64_t kMostOfFewer = 6'500'000;  // before smaller clusters are looked at no more
+constexpr int64_t kActionsOfPiece = 5'000'000;  // of a thorough refinement, at first
+constexpr double kRefining = 0.95;              // of all that is done, as far as is known
+constexpr int64_t kMostOfFewer = 9'000'000;     // before smaller clusters are looked at no more
 constexpr int64_t kActionsOfFinals = 1'000'000, kActionsOfFewFinals = 1'500'000;
 constexpr int64_t kMostActions = 7'000'000;  // in all; nothing but the best is refined after that
 
@@ -48,6 +52,7 @@ class Chooser {
           .with_hint("give the samples of a step");
     }
     SKARV_ASSIGN(const std::optional<Finalist> best, find(world));
+    if (hopeless_ns_ > 0) return Chosen{.step_ns = hopeless_ns_};
     if (!best) {
       SKARV_ASSIGN(World all, make_world());
       return does_not_fit(question_.pricer, question_.global_batch, std::move(all));
@@ -76,6 +81,11 @@ class Chooser {
       found_ = search_sites(world, question_.global_batch, question_.min_islands);
       if (count <= few) look_at_less(world);
       if (found_.empty()) break;
+      const int64_t least_ns = std::ranges::min(found_, {}, &WholeShape::step_ns).step_ns();
+      if (least_ns - least_ns / kEstimatesOff > question_.worth_ns) {
+        hopeless_ns_ = least_ns;
+        break;
+      }
       SKARV_ASSIGN(std::optional<Finalist> best, best_of(world));
       if (!best || best->overflow_bytes == 0) return best;
       world.lower_memory(best->fullest, best->overflow_bytes);
@@ -130,9 +140,27 @@ class Chooser {
       SKARV_TRY(refine(question_.pricer, question_.limits, effort, tried_, other).status());
       if (step_of(other) < step_of(last)) last = std::move(other);
     }
+    SKARV_TRY(refine_to_the_end(world, last));
     if (step_of(last) >= chosen.step_ns) return {};
     chosen.step_ns = step_of(last);
     chosen.plan = std::move(last.plan);
+    return {};
+  }
+
+  // If somebody wants to wait for that, in pieces: the budget may be over before.
+  Status refine_to_the_end(const World& world, PricedPlan& plan) {
+    const PriceBook& book = question_.pricer.book();
+    bool has_more = question_.limits.thorough;
+    // Each twice as large as the one before, as what was tried in vain is looked at once more.
+    for (int64_t piece = kActionsOfPiece; has_more && !world.is_over_budget(); piece *= 2) {
+      const int64_t before = book.num_actions;
+      SKARV_ASSIGN(const int64_t step_ns,
+                   refine(question_.pricer, question_.limits, {piece}, tried_, plan));
+      if (question_.limits.progress) {
+        question_.limits.progress(kRefining, static_cast<double>(step_ns) * 1e-9);
+      }
+      has_more = book.num_actions - before >= piece;
+    }
     return {};
   }
 
@@ -285,6 +313,7 @@ class Chooser {
     const Pricer pricer(smaller, question_.pricer.slabs(), question_.pricer.book());
     Question question{pricer, question_.global_batch, question_.min_islands,
                       question_.tied_parameters, question_.limits};
+    question.limits.thorough = false;
     question.looks_at_poorer = false;
     question.looks_at_less = looks_at_less;
     question.looks_at_single_chips = false;
@@ -351,6 +380,7 @@ class Chooser {
 
   const Question& question_;
   std::vector<WholeShape> found_;
+  int64_t hopeless_ns_ = 0;  // what it is thought to take at the least; 0: that may be worth it
   std::vector<std::pair<int64_t, std::string>> others_;
   std::vector<PricedPlan> starts_;  // runners-up
   Tried tried_;                     // while plans were refined

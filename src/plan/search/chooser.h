@@ -17,7 +17,7 @@ struct Question {
   int min_islands = 1;
   int64_t tied_parameters = 0;  // held by the last layer too, counted with the first
   PlannerLimits limits;
-  // A plan that takes longer is not worth refining.
+  // A plan that takes longer is not worth refining, and none is given where all seem to.
   int64_t worth_ns = std::numeric_limits<int64_t>::max();
   bool looks_at_poorer = true;        // clusters with a device or with memory less, of few devices
   bool looks_at_less = true;          // shapes for less memory or bandwidth, of few devices

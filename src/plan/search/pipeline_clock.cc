@@ -146,13 +146,16 @@ PipelineClock::Figures PipelineClock::figures(int microbatch) const {
   const bool is_split = group_.pipeline.flow == Flow::kZeroBubble;
   Figures result;
   if (num_stages == 1) {
-    result.fill = result.period = result.slowest =
+    result.fill = result.period = result.alone = result.slowest =
         time_of_stage(world_, stages[0], microbatch).all();
     return result;
   }
   // Lead: until the stage has its first input. Tail: from its last backward for inputs to the end
   // of the first stage's, less the weights that are done meanwhile.
   int64_t lead = 0, tail = 0, total = 0;
+  // Of a lone microbatch: after its last backward for inputs, with the weights of the stage that
+  // ends last.
+  int64_t back = 0, after_first = 0;
   EdgeTimes before;
   std::vector<int64_t> own(num_stages);  // of the loop: forward, backward, the way to the next
   for (int s = 0; s < num_stages; ++s) {
@@ -168,11 +171,14 @@ PipelineClock::Figures PipelineClock::figures(int microbatch) const {
     result.fill = std::max(result.fill, lead + time.all() + std::max<int64_t>(0, tail));
     total += time.all() + edge.round_trip_ns();
     own[s] = (is_split ? time.forward + time.input : time.all()) + edge.round_trip_ns();
+    after_first = std::max(after_first, time.weight - back);
+    back += time.input + edge.gradient_ns + edge.latency_ns;
     lead += time.forward + edge.activation_ns + edge.latency_ns;
     tail += time.input + edge.gradient_ns + edge.latency_ns - time.weight;
     before = edge;
   }
   if (!is_split) result.fill = total;
+  result.alone = is_split ? lead + back + after_first : total;
   int64_t loop = 0;
   for (int s = num_stages - 1; s >= 0; --s) {
     loop += own[s];
@@ -185,7 +191,7 @@ PipelineClock::Figures PipelineClock::figures(int microbatch) const {
 
 const PipelineClock::Figures& PipelineClock::rest(int samples) const {
   rests_.resize(std::max<size_t>(rests_.size(), samples + 1));
-  if (rests_[samples].fill == 0) rests_[samples] = figures(samples);
+  if (rests_[samples].alone == 0) rests_[samples] = figures(samples);
   return rests_[samples];
 }
 
@@ -195,8 +201,9 @@ int64_t PipelineClock::time_of(int64_t whole, int rest) const {
 }
 
 int64_t PipelineClock::estimate(int64_t whole, int rest) const {
-  if (whole == 0) return rest == 0 ? 0 : this->rest(rest).fill;
-  const int64_t time = whole_.fill + (whole - 1) * whole_.period;
+  if (whole == 0) return rest == 0 ? 0 : this->rest(rest).alone;
+  const int64_t time =
+      whole == 1 ? whole_.alone : std::max(whole_.alone, whole_.fill + (whole - 1) * whole_.period);
   return rest == 0 ? time : time + this->rest(rest).slowest;
 }
 
@@ -210,8 +217,10 @@ int64_t PipelineClock::samples_within(int64_t ns, int64_t most) const {
   if (group_.slowness != 1) {
     ns = static_cast<int64_t>(static_cast<double>(ns) / group_.slowness);
   }
-  int64_t whole =
-      ns < whole_.fill ? 0 : 1 + (ns - whole_.fill) / std::max<int64_t>(1, whole_.period);
+  int64_t whole = ns < whole_.alone ? 0 : 1;
+  if (whole == 1 && ns > whole_.fill) {
+    whole += (ns - whole_.fill) / std::max<int64_t>(1, whole_.period);
+  }
   whole = std::min(whole, most / size);
   int low = 0, high = static_cast<int>(std::min<int64_t>(size - 1, most - whole * size));
   while (low < high) {

@@ -30,7 +30,7 @@ EdgeTimes edge_times(const World& world, const PipelineGroup& group, const LinkC
 // Fill: the first microbatch through all stages and back. Period: what each further one adds: the
 // slowest of the stages' work, of what a stage's host has to send, and of the loops "from a forward
 // to the end of its backward" over the microbatches that memory lets be in flight. Zero-bubble
-// fills the drain with weights. Sources: 1F1B 2006.09503, zero-bubble 2401.10241.
+// fills the drain with weights, of which a lone microbatch has none to spare. Sources: 1F1B 2006.09503, zero-bubble 2401.10241.
 class PipelineClock {
  public:
   PipelineClock(const World& world, const PipelineGroup& group);
@@ -40,11 +40,13 @@ class PipelineClock {
   int64_t samples_within(int64_t ns, int64_t most) const;
   int64_t period_ns() const { return whole_.period; }
   int64_t fill_ns() const { return whole_.fill; }
+  int64_t alone_ns() const { return whole_.alone; }  // one microbatch
   bool is_possible() const { return is_possible_; }  // every edge has a link
 
  private:
   struct Figures {
     int64_t fill = 0, period = 0;
+    int64_t alone = 0;    // what one microbatch takes; several take no less
     int64_t slowest = 0;  // stage
   };
   Figures figures(int microbatch) const;

@@ -65,6 +65,17 @@ std::vector<PipelineUse> use_of(const Island& island, const IslandStep& step) {
         busy = std::max(busy, mine);
       }
       use.busy_ns.push_back(busy);
+      DeviceMemory memory =
+          step.memory[step.fold.folded_rank[rank_of.at(pipeline.stages[s].devices[0])]];
+      memory.activations = 0;
+      use.held_bytes.push_back(memory.weights + memory.gradients + memory.optimizer);
+      use.room_bytes.push_back(activation_room(memory));
+    }
+  }
+  for (size_t p = 0; p < result.size(); ++p) {
+    for (const Stage& stage : island.pipelines[p].stages) {
+      int64_t& end = result[p].stage_end_ns.emplace_back(0);
+      for (const std::string& device : stage.devices) end = std::max(end, ends[rank_of.at(device)]);
     }
   }
   const Latest latest = latest_ends(ends, step);

@@ -13,7 +13,11 @@ struct PipelineUse {
   // When the clip begins, less what all its work might end later without delaying that: the one
   // that the others wait for, in a reduce or in one that comes of it, ends last.
   int64_t end_ns = 0;
-  std::vector<int64_t> busy_ns;  // computing, by stage; of its first device
+  std::vector<int64_t> busy_ns;       // computing, by stage; of its first device
+  std::vector<int64_t> stage_end_ns;  // until when its devices work before they reduce
+  // Of its first device: weights, gradients and the optimizer's state; what is left for
+  // activations.
+  std::vector<int64_t> held_bytes, room_bytes;
 };
 
 // By pipeline. REQUIRES: `step` is that island's, spans were kept.

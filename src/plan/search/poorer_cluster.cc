@@ -1,6 +1,7 @@
 #include "plan/search/poorer_cluster.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 
@@ -52,12 +53,23 @@ void remove(const std::string& device, PoorerCluster& poorer) {
 std::vector<PoorerCluster> without_a_device(const World& world, const Cluster& cluster) {
   std::vector<PoorerCluster> result;
   const Cluster all = spread(cluster);
+  std::map<std::string, std::vector<size_t>> pools_on_host;  // one for each device
+  for (size_t p = 0; p < world.pools().size(); ++p) {
+    const Pool& pool = world.pools()[p];
+    for (size_t h = 0; h < pool.hosts.size(); ++h) {
+      std::vector<size_t>& pools = pools_on_host[pool.host_names[h]];
+      pools.insert(pools.end(), pool.hosts[h].size(), p);
+    }
+  }
   for (const Pool& pool : world.pools()) {
-    if (pool.num_devices() == 0) continue;
-    PoorerCluster& poorer = result.emplace_back();
-    poorer.cluster = all;
-    remove(pool.hosts[pool.num_hosts() - 1].back(), poorer);
-    if (poorer.real_names.empty()) result.pop_back();
+    std::set<std::vector<size_t>> seen;  // hosts with the same devices
+    for (int h = pool.num_hosts(); h-- > 0;) {
+      if (!seen.insert(pools_on_host[pool.host_names[h]]).second) continue;
+      PoorerCluster& poorer = result.emplace_back();
+      poorer.cluster = all;
+      remove(pool.hosts[h].back(), poorer);
+      if (poorer.real_names.empty()) result.pop_back();
+    }
   }
   return result;
 }

@@ -18,7 +18,8 @@ struct PoorerCluster {
   std::map<std::string, std::string> real_names;  // of its devices in the whole cluster
 };
 
-// One for each pool: without the last device of the pool's last host. None without any device.
+// One for each pool and kind of host that it lies on (by the devices that are there): without the
+// last device of the last such host. None without any device.
 std::vector<PoorerCluster> without_a_device(const World& world, const Cluster& cluster);
 
 // The same devices, each with three quarters of its memory.

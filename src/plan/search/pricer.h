@@ -44,6 +44,7 @@ struct Neighbour {
   // Of the other one with first orders (Pricer::probe): this one's cannot be much longer if better
   // orders are to make it the faster one. 0: not known.
   int64_t probed_ns = 0;
+  WorkEnds ends;  // of pipelines that are the same in both
 };
 
 class Pricer {

@@ -1,6 +1,7 @@
 #include "plan/search/small_search.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "plan/search/cuts.h"
@@ -65,7 +66,7 @@ class SmallSearch {
     std::vector<int64_t> ns;  // by samples - 1; rising
     std::vector<int> option;  // by samples - 1: into options
     std::vector<PipelineGroup> options;
-    std::vector<std::pair<int64_t, int64_t>> figures;  // fill and period, by option
+    std::vector<std::array<int64_t, 3>> figures;  // alone, fill and period, by option
   };
   struct Chain {
     std::vector<StageShape> stages;
@@ -287,11 +288,14 @@ class SmallSearch {
       const PipelineShape& other = timing.options[i].pipeline;
       if (other == group.pipeline) return;
       if (is_exact_ || other.microbatch != group.pipeline.microbatch) continue;
-      const auto [fill_ns, period_ns] = timing.figures[i];
-      if (fill_ns <= clock.fill_ns() && period_ns <= clock.period_ns()) return;
+      const auto [alone_ns, fill_ns, period_ns] = timing.figures[i];
+      if (alone_ns <= clock.alone_ns() && fill_ns <= clock.fill_ns() &&
+          period_ns <= clock.period_ns()) {
+        return;
+      }
     }
     timing.options.push_back(group);
-    timing.figures.emplace_back(clock.fill_ns(), clock.period_ns());
+    timing.figures.push_back({clock.alone_ns(), clock.fill_ns(), clock.period_ns()});
   }
 
   const World& world_;

@@ -3,9 +3,17 @@
 #include <algorithm>
 
 #include "plan/search/edits.h"
+#include "plan/search/room.h"
 
 namespace skarv {
 namespace {
+
+constexpr int64_t kFarLonger = 50;    // a guess is a fiftieth off at most
+constexpr int64_t kGuessActions = 8;  // what one takes, a stage
+
+bool has_same_devices(const Pipeline& a, const Pipeline& b) {
+  return std::ranges::equal(a.stages, b.stages, {}, &Stage::devices, &Stage::devices);
+}
 
 // As many stages and microbatches of the same schedules: orders are as good for one as for the
 // other.
@@ -19,8 +27,7 @@ bool is_close(const Island& before, const Island& after) {
 
 bool is_same(const Pipeline& a, const Pipeline& b) {
   return a.microbatch == b.microbatch && a.samples == b.samples && a.schedule == b.schedule &&
-         has_same_cut(a, b) &&
-         std::ranges::equal(a.stages, b.stages, {}, &Stage::devices, &Stage::devices);
+         has_same_cut(a, b) && has_same_devices(a, b);
 }
 
 }  // namespace
@@ -58,16 +65,50 @@ const std::vector<PipelineUse>* Trials::use_of(size_t index) {
   return &*use_[index];
 }
 
+// Whether a pipeline that is cut otherwise lacks memory so much that its step is far longer: most
+// layers that could be moved are such.
+bool Trials::is_hopeless(size_t index, const Island& island, int64_t faster_than) {
+  const std::vector<Pipeline>& before = plan_.islands[index].pipelines;
+  for (size_t p = 0; p < std::min(before.size(), island.pipelines.size()); ++p) {
+    const Pipeline &was = before[p], &is = island.pipelines[p];
+    if (is_same(was, is) || !has_same_devices(was, is)) continue;
+    count(kGuessActions * std::ssize(is.stages));
+    const Result<int64_t> floor = guessed_floor(is, was, (*use_[index])[p], pricer_.world());
+    if (floor.ok() && *floor - *floor / kFarLonger >= faster_than) return true;
+  }
+  return false;
+}
+
+WorkEnds Trials::ends_of_unchanged(size_t index, const Island& island) {
+  const std::vector<Pipeline>& before = plan_.islands[index].pipelines;
+  WorkEnds ends;
+  for (size_t p = 0; p < std::min(before.size(), island.pipelines.size()); ++p) {
+    if (!is_same(before[p], island.pipelines[p])) continue;
+    for (size_t s = 0; s < before[p].stages.size(); ++s) {
+      const int64_t end = (*use_[index])[p].stage_end_ns[s];
+      for (const std::string& device : before[p].stages[s].devices) {
+        ends[device] = std::max(ends[device], end);
+      }
+    }
+  }
+  return ends;
+}
+
 // Nothing where it is not faster, does not fit, or cannot run.
 std::optional<int64_t> Trials::play(size_t index, const Island& island, int64_t faster_than) {
   if (!has_time()) return std::nullopt;
   const auto [known, is_new] = tried_.emplace(key_of(island), faster_than);
   if (!is_new && known->second >= faster_than) return std::nullopt;
   known->second = faster_than;
-  const Island changed = changed_in(plan_.islands[index], island);
+  Neighbour neighbour{changed_in(plan_.islands[index], island),
+                      is_close(plan_.islands[index], island) ? probed_ns(index) : 0,
+                      {}};
+  if (is_large(index) && use_[index]) {
+    if (is_hopeless(index, island, faster_than)) return std::nullopt;
+    neighbour.ends = ends_of_unchanged(index, island);
+  }
   const Result<std::optional<int64_t>> ns =
-      pricer_.faster_than(faster_than, island, plan_.owner_share,
-                          {changed, is_close(plan_.islands[index], island) ? probed_ns(index) : 0});
+      pricer_.faster_than(faster_than, island, plan_.owner_share, neighbour);
   if (!ns.ok()) {
     broken_ = ns.status();
     return std::nullopt;
@@ -191,6 +232,10 @@ std::vector<size_t> Trials::kinds_of(size_t island) {
   for (size_t p = 0; p < kind.size(); ++p) {
     const auto last = std::find(kind.rbegin(), kind.rend(), kind[p]).base() - kind.begin() - 1;
     if (kind[p] == p || static_cast<size_t>(last) == p) result.push_back(p);
+  }
+  if (is_large(island) && use_[island]) {
+    std::ranges::stable_sort(result, std::greater<>(),
+                             [&](size_t p) { return (*use_[island])[p].end_ns; });
   }
   return result;
 }

@@ -42,6 +42,8 @@ class Trials {
   }
   const std::vector<int64_t>& island_ns() const { return ns_; }
   size_t slowest() const;
+  // What an island does is worth a look before its neighbours are played.
+  bool is_large(size_t island) const { return islands()[island].devices().size() > kFewDevices; }
   // What the pipelines do. Null: it cannot be played, and something is broken.
   const std::vector<PipelineUse>* use_of(size_t island);
   // The first and the last pipeline of each kind.
@@ -65,6 +67,8 @@ class Trials {
     std::vector<size_t> kind, cut;  // the first pipeline of its like
   };
 
+  bool is_hopeless(size_t index, const Island& island, int64_t faster_than);
+  WorkEnds ends_of_unchanged(size_t index, const Island& island);
   std::optional<int64_t> play(size_t index, const Island& island, int64_t faster_than);
   int64_t probed_ns(size_t index);
   uint64_t key_of(const Island& island) const;

@@ -174,7 +174,8 @@ Result<IslandStep> simulate_island(const Island& island,
 Result<IslandTrial> try_island(const Island& island,
                                const std::map<std::string, double>& owner_share,
                                std::vector<GroupLoad> loads, const StepWorld& world,
-                               int64_t give_up_ns, const OrderOptions& order) {
+                               int64_t give_up_ns, const OrderOptions& order,
+                               const WorkEnds& ends) {
   using enum IslandTrial::End;
   StepSettings settings;
   settings.keep_spans = false;
@@ -184,7 +185,7 @@ Result<IslandTrial> try_island(const Island& island,
   IslandStep& step = scene.step;
   Routes routes(step.fold, step.fold.island.devices(), world.cluster, world.devices, world.hosts,
                 world.links);
-  const FloorQuery query{*scene.cost, scene.ownership, world.workload, settings.start_up};
+  const FloorQuery query{*scene.cost, scene.ownership, world.workload, settings.start_up, &ends};
   SKARV_ASSIGN(const int64_t quick, step_floor(query, routes));
   if (quick >= give_up_ns) return IslandTrial{kDismissed};
   SKARV_ASSIGN(const std::vector<PipelineTimes> times, times_of(step, island, world));

@@ -5,6 +5,7 @@
 
 #include "plan/memory/memory.h"
 #include "plan/simulate/simulate.h"
+#include "plan/simulate/step_floor.h"
 
 namespace skarv {
 
@@ -48,11 +49,13 @@ struct IslandTrial {
   int64_t step_ns = 0;      // kPlayed: as simulate_island's, below give_up_ns
   int64_t num_actions = 0;  // of the schedule, if one was made: what the trial cost
 };
-// Owners hold what `loads` says. REQUIRES: check_plan passed. Errors as simulate_island's.
+// Owners hold what `loads` says. `ends`: of the devices of pipelines that were played already, in
+// an island that differs in the others. REQUIRES: check_plan passed. Errors as simulate_island's.
 Result<IslandTrial> try_island(const Island& island,
                                const std::map<std::string, double>& owner_share,
                                std::vector<GroupLoad> loads, const StepWorld& world,
-                               int64_t give_up_ns, const OrderOptions& order = {});
+                               int64_t give_up_ns, const OrderOptions& order = {},
+                               const WorkEnds& ends = {});
 // What the step takes at the least (step_floor.h), memory left aside.
 Result<int64_t> least_step(const Island& island, const std::map<std::string, double>& owner_share,
                            std::vector<GroupLoad> loads, const StepWorld& world);

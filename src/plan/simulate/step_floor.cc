@@ -114,7 +114,24 @@ class Floor {
     return {};
   }
 
+  // Whether it is known until when all its devices work.
+  bool take_known_ends(int index) {
+    if (query_.ends == nullptr) return false;
+    std::vector<std::pair<int, int64_t>> known;  // by rank
+    for (int s = 0; s < map_.num_stages(index); ++s) {
+      const std::vector<std::string>& devices = island_.pipelines[index].stages[s].devices;
+      for (size_t i = 0; i < devices.size(); ++i) {
+        const auto end = query_.ends->find(devices[i]);
+        if (end == query_.ends->end()) return false;
+        known.emplace_back(map_.ranks_of(index, s)[i], end->second);
+      }
+    }
+    for (const auto& [rank, end] : known) end_[rank] = std::max(end_[rank], end);
+    return true;
+  }
+
   Status add_pipeline(int index, const PipelineTimes* limits) {
+    if (take_known_ends(index)) return {};
     const Pipeline& pipeline = island_.pipelines[index];
     const int num_stages = static_cast<int>(pipeline.stages.size());
     const int num_microbatches = pipeline.num_microbatches();

@@ -9,16 +9,24 @@
 // every order rule has them; jitter and stragglers are not looked at.
 #pragma once
 
+#include <string>
+#include <unordered_map>
+
 #include "plan/schedule/pipeline_times.h"
 #include "plan/simulate/program.h"
 
 namespace skarv {
+
+// Until when devices work before they reduce, where that is known.
+using WorkEnds = std::unordered_map<std::string, int64_t>;
 
 struct FloorQuery {
   const IslandCost& cost;
   const Ownership& ownership;  // groups of the folded island; slabs are not looked at
   const Workload& workload;
   const StartUp& start_up;
+  // Pipelines whose devices are all here are not looked at: what was played is taken for the least.
+  const WorkEnds* ends = nullptr;
 };
 // `limits`, by pipeline of the folded island, are those that its orders are made under
 // (schedule/island_times.h): of them only memory counts; empty: memory holds nobody back. Error: a

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "plan/search/exhaustive.h"
 
 namespace skarv {
@@ -48,6 +50,29 @@ TEST(PoorerCluster, ADeviceOfEachTypeIsLeftOut) {
       EXPECT_EQ(devices.at(name).chip.name, scene.index().at(real).chip.name);
     }
   }
+}
+
+// A device that was added alone is left out alone, whatever is like it elsewhere.
+TEST(PoorerCluster, WhatIsOnAnotherKindOfHostIsLeftOutToo) {
+  Scene scene;
+  HostGroup added = scene.small.cluster.sites[0].hosts[0];
+  added.name = "added";
+  added.count = 1;
+  added.devices.erase(added.devices.begin());
+  scene.small.cluster.sites[0].hosts.push_back(added);
+  const Workload workload = Workload::from_run(scene.small.run, scene.small.profile).value();
+  const World world = World::create(workload, scene.small.cluster, scene.small.profile,
+                                    scene.small.run.precision, 0, {})
+                          .value();
+  std::set<std::string> left_out;
+  for (const PoorerCluster& one : without_a_device(world, scene.small.cluster)) {
+    std::set<std::string> there;
+    for (const auto& [name, real] : one.real_names) there.insert(real);
+    for (const auto& [name, device] : scene.index()) {
+      if (!there.contains(name)) left_out.insert(name);
+    }
+  }
+  EXPECT_EQ(left_out, (std::set<std::string>{"s/h1/1", "s/h1/2", "s/added/0"}));
 }
 
 TEST(PoorerCluster, APlanGetsTheRealNames) {

@@ -136,10 +136,12 @@ TEST(SlowPlannerProperties, WhatWasWorseOnceIsNot) {
                                                        {930031, more_memory},
                                                        {1016, more_memory},
                                                        {1029, more_memory},
+                                                       {1169, more_memory},
                                                        {910085, more_bandwidth},
                                                        {600020, one_more_device},
                                                        {910077, one_more_device}}) {
-    const bool is_large = known.seed == 82169 || known.seed == 930031 || known.seed == 1029;
+    const bool is_large =
+        known.seed == 82169 || known.seed == 930031 || known.seed == 1029 || known.seed == 1169;
     expect_not_worse(known.seed, kExact, known.change, is_large ? larger_case : random_case);
   }
 }
