@@ -144,9 +144,7 @@ void add_plan(CLI::App& app, VerbAction& action) {
       ->excludes(price);
   verb->add_option("--data", flags->data, "data folder, instead of the run file's");
   verb->add_option("--out", flags->output, "the plan (JSON)")->capture_default_str();
-  verb->add_flag(
-      "--thorough", flags->thorough,
-      "refine until nothing helps any more: minutes where there are hundreds of devices");
+  verb->add_flag("--thorough", flags->thorough, "refine the plan for up to half a minute more");
   verb->add_option("--budget", flags->budget_seconds, "CPU seconds; then the best so far is taken")
       ->check(CLI::Range(kLeastBudget, kMostBudget));
   verb->add_option("--schedule", flags->schedules, "only this schedule (may be repeated)")

@@ -22,7 +22,7 @@ constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;
 // ... by their devices, where the answer before it is refined is at most this much longer than the
 // refined one of the cluster with one more: parts in a hundred, of a handful of devices and beyond.
 // ... which closed forms are not above by more than this, one part in so many.
-constexpr int64_t kEstimatesOff = 20;
+constexpr int64_t kEstimatesOff = 10;
 constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
 // Different plans that are refined, each for a tenth of a second at first; of many devices the best
 // alone, for a moment.
@@ -34,9 +34,9 @@ constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 4'500'000;
 // is in vain one after the other; of few devices so much for each.
 constexpr int64_t kActionsOfDraws = 4'000'000, kActionsOfFewDraws = 10'000'000;
 constexpr int64_t kLeastInVain = 2'000'000, kInVainOfDevice = 62'500;
-constexpr int64_t kActionsOfPiece = 5'000'000;  // of a thorough refinement, at first
-constexpr double kRefining = 0.95;              // of all that is done, as far as is known
-constexpr int64_t kMostOfFewer = 9'000'000;     // before smaller clusters are looked at no more
+constexpr int64_t kActionsOfPiece = 25'000'000, kPieces = 4;  // of a thorough refinement
+constexpr double kRefining = 0.95;           // of all that is done, as far as is known
+constexpr int64_t kMostOfFewer = 9'000'000;  // before smaller clusters are looked at no more
 constexpr int64_t kActionsOfFinals = 1'000'000, kActionsOfFewFinals = 1'500'000;
 constexpr int64_t kMostActions = 7'000'000;  // in all; nothing but the best is refined after that
 
@@ -140,7 +140,7 @@ class Chooser {
       SKARV_TRY(refine(question_.pricer, question_.limits, effort, tried_, other).status());
       if (step_of(other) < step_of(last)) last = std::move(other);
     }
-    SKARV_TRY(refine_to_the_end(world, last));
+    SKARV_TRY(refine_longer(world, last));
     if (step_of(last) >= chosen.step_ns) return {};
     chosen.step_ns = step_of(last);
     chosen.plan = std::move(last.plan);
@@ -148,18 +148,17 @@ class Chooser {
   }
 
   // If somebody wants to wait for that, in pieces: the budget may be over before.
-  Status refine_to_the_end(const World& world, PricedPlan& plan) {
+  Status refine_longer(const World& world, PricedPlan& plan) {
     const PriceBook& book = question_.pricer.book();
     bool has_more = question_.limits.thorough;
-    // Each twice as large as the one before, as what was tried in vain is looked at once more.
-    for (int64_t piece = kActionsOfPiece; has_more && !world.is_over_budget(); piece *= 2) {
+    for (int piece = 0; piece < kPieces && has_more && !world.is_over_budget(); ++piece) {
       const int64_t before = book.num_actions;
       SKARV_ASSIGN(const int64_t step_ns,
-                   refine(question_.pricer, question_.limits, {piece}, tried_, plan));
+                   refine(question_.pricer, question_.limits, {kActionsOfPiece}, tried_, plan));
       if (question_.limits.progress) {
         question_.limits.progress(kRefining, static_cast<double>(step_ns) * 1e-9);
       }
-      has_more = book.num_actions - before >= piece;
+      has_more = book.num_actions - before >= kActionsOfPiece;
     }
     return {};
   }

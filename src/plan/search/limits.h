@@ -20,7 +20,7 @@ struct PlannerLimits {
   // CPU seconds of the search; when they are over, the best so far is the answer. 0: as long as it
   // takes, which is seconds.
   double budget_seconds = 0;
-  // The answer is refined until no change helps any more: minutes for thousands of devices.
+  // The answer is refined for up to half a minute more, as long as there are changes to try.
   bool thorough = false;
   // Called now and then on the caller's thread with the part done, 0 to 1, and the best step time
   // so far (0: none yet).
