@@ -21,7 +21,7 @@ bool move_layers(Trials& trials, size_t island, size_t p, const RecomputeChanges
 // To stages that are not next to their own, the nearest first.
 bool move_layers_far(Trials& trials, size_t island);
 bool move_two_borders(Trials& trials, size_t island);
-// Less recomputation than memory asks for does not fit, more takes longer: for now and then.
+// Less recomputation than memory asks for does not fit, more takes longer: tried late.
 bool toggle_recompute_in(Trials& trials, size_t island, size_t p);
 
 // sample_changes.cc.

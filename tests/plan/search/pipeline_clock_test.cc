@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "plan/search/exhaustive.h"
 #include "plan/search/pipeline_use.h"
+#include "plan/search/two_hosts.h"
 
 namespace skarv {
 namespace {
@@ -11,17 +11,10 @@ namespace {
 // One microbatch has one order, so the closed form is the simulator's figure.
 TEST(PipelineClock, ALoneMicrobatchTakesWhatTheSimulatorSays) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
-    SmallCase small = random_case(seed);
-    small.cluster = {};
-    small.cluster.sites.push_back({"s", 0, {{"h", 2, 0, 12.5e9, 1e-5, {}}}});
-    small.cluster.sites[0].hosts[0].devices.push_back({"h20", 1, 0, 0, ""});
-    const Workload workload = Workload::from_run(small.run, small.profile).value();
-    const DeviceIndex devices = index_devices(small.cluster).value();
-    const HostIndex hosts = index_hosts(small.cluster);
-    const StepWorld step{workload, small.cluster, devices, hosts, small.profile, Precision::kFp32};
-    const World world =
-        World::create(workload, small.cluster, small.profile, Precision::kFp32, 0, {}).value();
-    const int num_layers = small.run.model.num_layers();
+    const TwoHosts two(seed);
+    const StepWorld step = two.step_world();
+    const World world = two.world();
+    const int num_layers = two.num_layers();
     for (Flow flow : {Flow::k1f1b, Flow::kZeroBubble}) {
       for (int cut = 1; cut < num_layers; ++cut) {
         const Island island{
