@@ -30,7 +30,8 @@ EdgeTimes edge_times(const World& world, const PipelineGroup& group, const LinkC
 // Fill: the first microbatch through all stages and back. Period: what each further one adds: the
 // slowest of the stages' work, of what a stage's host has to send, and of the loops "from a forward
 // to the end of its backward" over the microbatches that memory lets be in flight. Zero-bubble
-// fills the drain with weights, of which a lone microbatch has none to spare. Sources: 1F1B 2006.09503, zero-bubble 2401.10241.
+// fills the drain with weights, of which a lone microbatch has none to spare. Sources: 1F1B
+// 2006.09503, zero-bubble 2401.10241.
 class PipelineClock {
  public:
   PipelineClock(const World& world, const PipelineGroup& group);
