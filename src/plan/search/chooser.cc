@@ -21,9 +21,10 @@ constexpr std::pair<double, double> kLess[] = {{0.75, 1}, {0.5, 1}, {1, 0.5}};
 constexpr int64_t kLeastClusters = 8, kClusterDevices = 640;
 // ... by their devices, where the answer before it is refined is at most this much longer than the
 // refined one of the cluster with one more: parts in a hundred, of a handful of devices and beyond.
-// ... which closed forms are not above by more than this, one part in so many.
-constexpr int64_t kEstimatesOff = 10;
 constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
+// Closed forms are above what is played by no more than this, one part in so many: what they find
+// longer by more is not played.
+constexpr int64_t kEstimatesOff = 10;
 // Different plans that are refined, each for a tenth of a second at first; of many devices the best
 // alone, for a moment.
 constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
