@@ -27,7 +27,7 @@ constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
 constexpr int64_t kEstimatesOff = 10;
 // Different plans that are refined, each for a tenth of a second at first; of many devices the best
 // alone, for a moment.
-constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 4;
+constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 6;
 constexpr int64_t kMedium = 512, kLarge = 1024;  // devices
 constexpr int64_t kActionsOfFew = 500'000, kActionsOfMany = 200'000;
 constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 4'500'000;
@@ -43,7 +43,8 @@ constexpr int64_t kMostActions = 7'000'000;  // in all; nothing but the best is 
 
 class Chooser {
  public:
-  explicit Chooser(const Question& question) : question_(question) {}
+  explicit Chooser(const Question& question)
+      : question_(question), first_action_(question.pricer.book().num_actions) {}
 
   Result<Chosen> run() {
     SKARV_ASSIGN(World world, make_world());
@@ -77,10 +78,9 @@ class Chooser {
   // The best plan that fits, as the search has it; the runners-up are starts_. Nothing: none fits.
   Result<std::optional<Finalist>> find(World& world) {
     const int64_t count = world.num_devices();
-    const int64_t few = question_.looks_at_less ? static_cast<int64_t>(kFewDevices) : kHandful;
     for (int round = 0; round < kTightenings; ++round) {
       found_ = search_sites(world, question_.global_batch, question_.min_islands);
-      if (count <= few) look_at_less(world);
+      if (count <= static_cast<int64_t>(kFewDevices)) look_at_less(world);
       if (found_.empty()) break;
       const int64_t least_ns = std::ranges::min(found_, {}, &WholeShape::step_ns).step_ns();
       if (least_ns - least_ns / kEstimatesOff > question_.worth_ns) {
@@ -94,16 +94,22 @@ class Chooser {
     return std::optional<Finalist>();
   }
 
-  // Closed forms rank otherwise where memory or links are scarcer, and see other shapes: those that
-  // a poorer cluster would find are judged too, so that a richer one does not overlook them.
+  // Closed forms rank otherwise where memory or links are scarcer, and see other shapes; a device
+  // too many can keep the others from forming equal pipelines. What a poorer cluster would find is
+  // judged too, so that a richer one does not overlook it.
   void look_at_less(const World& world) {
-    for (const auto& [memory, bandwidth] : kLess) {
+    const auto look_at = [&](const World& less) {
       if (world.is_over_budget()) return;
-      const World less = world.lessened(memory, bandwidth);
       std::vector<WholeShape> found =
           search_sites(less, question_.global_batch, question_.min_islands);
       std::ranges::move(found, std::back_inserter(found_));
+    };
+    const bool is_handful = world.num_devices() <= kHandful;  // searched completely
+    for (size_t pool = 0; !is_handful && pool < world.pools().size(); ++pool) {
+      if (world.pools()[pool].num_devices() > 0) look_at(world.with_idle(static_cast<int>(pool)));
     }
+    if (!is_handful && !question_.looks_at_less) return;
+    for (const auto& [memory, bandwidth] : kLess) look_at(world.lessened(memory, bandwidth));
   }
 
   // Refines the chosen plan and the runners-up, and chooses the best.
@@ -184,7 +190,9 @@ class Chooser {
     return {};
   }
 
-  bool is_late(int64_t most) const { return question_.pricer.book().num_actions >= most; }
+  bool is_late(int64_t most) const {
+    return question_.pricer.book().num_actions - first_action_ >= most;
+  }
 
   Result<World> make_world() const {
     const StepWorld& step = question_.pricer.world();
@@ -379,6 +387,7 @@ class Chooser {
   }
 
   const Question& question_;
+  const int64_t first_action_;  // what it does itself is counted from here
   std::vector<WholeShape> found_;
   int64_t hopeless_ns_ = 0;  // what it is thought to take at the least; 0: that may be worth it
   std::vector<std::pair<int64_t, std::string>> others_;

@@ -166,7 +166,7 @@ class SiteSearch {
     if (sites.size() == 1) {
       for (int pool : question.pools) {
         key.push_back(world_.pool(pool).likeness);
-        key.push_back(world_.pool(pool).num_hosts());
+        key.push_back(world_.pool(pool).num_devices() - world_.pool(pool).num_idle);
       }
     } else {
       key.push_back(-1);

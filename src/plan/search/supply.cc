@@ -8,7 +8,7 @@ Supply::Supply(const World& world, const std::vector<int>& pools, int most_hosts
     : world_(&world), free_(world.pools().size(), 0) {
   for (int index : pools) {
     const Pool& pool = world.pool(index);
-    free_[index] = pool.per_host * std::min(pool.num_hosts(), most_hosts);
+    free_[index] = pool.per_host * std::min(pool.num_hosts(), most_hosts) - pool.num_idle;
   }
 }
 

@@ -361,6 +361,12 @@ World World::lessened(double memory, double bandwidth) const {
   return world;
 }
 
+World World::with_idle(int pool) const {
+  World world = *this;
+  ++world.pools_[pool].num_idle;
+  return world;
+}
+
 double World::cpu_seconds() {
   return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
 }

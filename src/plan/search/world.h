@@ -32,6 +32,7 @@ struct Pool {
   std::vector<std::vector<std::string>> hosts;  // device names, by host
   std::vector<std::string> host_names;          // "site/host"
   int64_t num_barred = 0;                       // hosts at the end that the limits keep out
+  int num_idle = 0;                             // devices that are to be left out
   int64_t host_memory = 0;                      // 0: not judged
   int devices_on_host = 0;                      // of all pools
 
@@ -77,6 +78,8 @@ class World {
   // The same devices with these parts of their memory and of the bandwidth between hosts; measured
   // links stay as they are.
   World lessened(double memory, double bandwidth) const;
+  // The same devices, of which one of that pool is to be left out.
+  World with_idle(int pool) const;
   // For a device that needs more than was thought: its pool, and those of equal devices, count as
   // that much smaller.
   void lower_memory(const std::string& device, int64_t bytes);

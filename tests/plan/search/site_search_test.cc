@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "plan/cost/roofline.h"
 #include "plan/search/planner.h"
+#include "plan/search/two_hosts.h"
 
 namespace skarv {
 namespace {
@@ -33,6 +34,26 @@ TEST(SiteSearch, EqualSitesGetNearlyEqualShares) {
   }
   ASSERT_EQ(shares.size(), 2u);
   for (const auto& [chip, share] : shares) EXPECT_GE(10 * share.first, 9 * share.second) << chip;
+}
+
+// The devices in use by the shape that uses most.
+int most_devices(const std::vector<WholeShape>& found) {
+  int most = 0;
+  for (const WholeShape& whole : found) {
+    for (const IslandShape& shape : whole.islands.front().shapes) {
+      most = std::max(most, shape.num_stages());
+    }
+  }
+  return most;
+}
+
+TEST(SiteSearch, ADeviceThatIsToBeLeftOutIsInNoShape) {
+  const TwoHosts two(1);
+  const World world = two.world();
+  ASSERT_EQ(world.pools().size(), 1u);
+  const int64_t samples = two.small.run.global_batch;
+  EXPECT_EQ(most_devices(search_sites(world, samples, 1)), 2);
+  EXPECT_EQ(most_devices(search_sites(world.with_idle(0), samples, 1)), 1);
 }
 
 }  // namespace
