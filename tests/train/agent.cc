@@ -79,6 +79,7 @@ void Agent::send(int rank, const handoff::Message& message) {
 }
 
 void Agent::connect(int64_t incarnation) {
+  incarnation_ = incarnation;
   handoff::Connect connect{.incarnation = incarnation,
                            .store = store_ + "/" + std::to_string(incarnation)};
   std::filesystem::create_directories(connect.store);

@@ -43,6 +43,8 @@ class Agent {
       }
       if (auto* found = std::get_if<Kind>(&received->message)) return *found;
       if (auto* failed = std::get_if<handoff::Failed>(&received->message)) {
+        // A survivor's complaint about a group that is being replaced already.
+        if (failed->peer_fault && failed->incarnation < incarnation_) continue;
         ADD_FAILURE() << "rank " << rank << ": " << failed->message;
         return {};
       }
@@ -69,6 +71,7 @@ class Agent {
   std::shared_ptr<const SampleSource> samples_;
   std::string store_;
   std::vector<Seat> seats_;
+  int64_t incarnation_ = 0;
 };
 
 }  // namespace skarv::train
