@@ -27,7 +27,7 @@ constexpr int64_t kHandful = 6, kNearlyOfHandful = 30, kNearly = 2;
 constexpr int64_t kEstimatesOff = 10;
 // Different plans that are refined, each for a tenth of a second at first; of many devices the best
 // alone, for a moment.
-constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 6;
+constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 6, kNumRefinedOfPoorer = 4;
 constexpr int64_t kMedium = 512, kLarge = 1024;  // devices
 constexpr int64_t kActionsOfFew = 500'000, kActionsOfMany = 200'000;
 constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 4'500'000;
@@ -36,10 +36,10 @@ constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 4'500'000;
 constexpr int64_t kActionsOfDraws = 4'000'000, kActionsOfFewDraws = 10'000'000;
 constexpr int64_t kLeastInVain = 2'000'000, kInVainOfDevice = 62'500;
 constexpr int64_t kActionsOfPiece = 25'000'000, kPieces = 4;  // of a thorough refinement
-constexpr double kRefining = 0.95;           // of all that is done, as far as is known
-constexpr int64_t kMostOfFewer = 9'000'000;  // before smaller clusters are looked at no more
+constexpr double kRefining = 0.95;            // of all that is done, as far as is known
+constexpr int64_t kMostOfFewer = 12'000'000;  // before smaller clusters are looked at no more
 constexpr int64_t kActionsOfFinals = 1'000'000, kActionsOfFewFinals = 1'500'000;
-constexpr int64_t kMostActions = 7'000'000;  // in all; nothing but the best is refined after that
+constexpr int64_t kMostActions = 7'000'000;  // of a cluster; only the best is refined after that
 
 class Chooser {
  public:
@@ -211,7 +211,9 @@ class Chooser {
     std::vector<Finalist> finalists;
     Status failed;
     const bool is_few = world.num_devices() <= static_cast<int64_t>(kFewDevices);
-    const size_t num_refined = world.num_devices() <= kHandful ? kNumRefinedOfHandful : kNumRefined;
+    const size_t num_refined = world.num_devices() <= kHandful ? kNumRefinedOfHandful
+                               : question_.looks_at_poorer     ? kNumRefined
+                                                               : kNumRefinedOfPoorer;
     Finals finals(world, question_.pricer, std::max(num_refined, kNumAlternatives + 1),
                   is_few ? kActionsOfFewFinals : kActionsOfFinals);
     others_.clear();
