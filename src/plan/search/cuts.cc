@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 
 namespace skarv {
 namespace {
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max() / 4;
+constexpr int64_t kNoBound = -1;
 
 class Cutter {
  public:
@@ -15,7 +17,8 @@ class Cutter {
       : world_(world),
         pipeline_(pipeline),
         num_stages_(pipeline.num_stages()),
-        num_layers_(world.num_layers()) {
+        num_layers_(world.num_layers()),
+        room_(2 * static_cast<size_t>(num_stages_) * static_cast<size_t>(num_layers_), kUnknown) {
     for (int s = 0; s < num_stages_; ++s) {
       places_.push_back(
           {s, num_stages_, num_microbatches, num_holders[s], pipeline.flow == Flow::kZeroBubble});
@@ -40,21 +43,24 @@ class Cutter {
     return stage_fits(world_, stage, pipeline_.microbatch, places_[s]);
   }
 
-  // One past the last layer that the stage can take from `first` on; `first` if none.
-  int reach(int s, int first, int64_t bound, bool recompute) const {
-    int low = first, high = num_layers_ - (num_stages_ - s - 1);
-    while (low < high) {
-      const int middle = (low + high + 1) / 2;
-      if (work(s, first, middle, recompute) <= bound && fits(s, first, middle, recompute)) {
-        low = middle;
-      } else {
-        high = middle - 1;
-      }
+  // One past the last layer for which the stage has memory from `first` on; `first` if none. More
+  // layers never take less. Bounds are many, so it is remembered.
+  int room(int s, int first, bool recompute) {
+    int& last = room_[2 * (static_cast<size_t>(s) * num_layers_ + first) + (recompute ? 1 : 0)];
+    if (last == kUnknown) {
+      last = furthest(s, first, [&](int end) { return fits(s, first, end, recompute); });
     }
-    return low;
+    return last;
   }
 
-  bool fill(int64_t bound, PipelineShape& out) const {
+  // One past the last layer that the stage can take from `first` on; `first` if none.
+  int reach(int s, int first, int64_t bound, bool recompute) {
+    const int last =
+        furthest(s, first, [&](int end) { return work(s, first, end, recompute) <= bound; });
+    return last == first ? first : std::min(last, room(s, first, recompute));
+  }
+
+  bool fill(int64_t bound, PipelineShape& out) {
     int first = 0;
     for (int s = 0; s < num_stages_; ++s) {
       int last = reach(s, first, bound, false);
@@ -103,31 +109,32 @@ class Cutter {
   int num_layers() const { return num_layers_; }
 
  private:
+  static constexpr int kUnknown = -1;
+
+  template <typename Can>
+  int furthest(int s, int first, Can can) const {
+    int low = first, high = num_layers_ - (num_stages_ - s - 1);
+    while (low < high) {
+      const int middle = (low + high + 1) / 2;
+      if (can(middle)) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return low;
+  }
+
   const World& world_;
   const PipelineShape& pipeline_;
   const int num_stages_, num_layers_;
   std::vector<StagePlace> places_;
   std::vector<const CostTable*> tables_;
+  std::vector<int> room_;  // by stage, first layer, recomputation
 };
 
-}  // namespace
-
-int64_t stage_work_ns(const World& world, const StageShape& stage, int microbatch) {
-  const CostTable& table = world.table(stage.pool, microbatch, stage.tensor_parallel);
-  const auto part = [&](const std::vector<int64_t>& sums) {
-    return sums[stage.last] - sums[stage.first];
-  };
-  const int64_t forward = part(table.forward);
-  return forward + part(table.backward_input) + part(table.backward_weight) +
-         (stage.recompute ? forward : 0);
-}
-
-std::optional<PipelineShape> cut_evenly(const World& world, PipelineShape pipeline,
-                                        int64_t num_microbatches,
-                                        const std::vector<int>& num_holders) {
-  if (pipeline.num_stages() > world.num_layers()) return std::nullopt;
-  const PipelineShape stages = pipeline;
-  const Cutter cutter(world, stages, num_microbatches, num_holders);
+// Where the slowest stage is as fast as can be.
+std::optional<PipelineShape> make_even(Cutter& cutter, PipelineShape pipeline) {
   int64_t low = cutter.ideal(), high = low + low / 4 + 1;
   const int64_t most = cutter.most();
   if (!cutter.fill(most, pipeline)) return std::nullopt;
@@ -150,13 +157,10 @@ std::optional<PipelineShape> cut_evenly(const World& world, PipelineShape pipeli
   return pipeline;
 }
 
-std::optional<PipelineShape> cut_shortest(const World& world, PipelineShape pipeline,
-                                          int64_t num_microbatches,
-                                          const std::vector<int>& num_holders, int64_t bound_ns) {
-  const PipelineShape stages = pipeline;
-  const Cutter cutter(world, stages, num_microbatches, num_holders);
+// Where there is the least work from end to end.
+std::optional<PipelineShape> make_shortest(Cutter& cutter, PipelineShape pipeline,
+                                           int64_t bound_ns) {
   const int num_stages = cutter.num_stages(), num_layers = cutter.num_layers();
-  if (num_stages > num_layers) return std::nullopt;
   struct Step {
     int64_t total = kNever;
     int last = 0;
@@ -174,10 +178,10 @@ std::optional<PipelineShape> cut_shortest(const World& world, PipelineShape pipe
         if (behind >= kNever) continue;
         if (cutter.work(s, first, last, false) + behind >= step.total) continue;
         bool recompute = false;
-        if (!cutter.fits(s, first, last, false)) {
+        if (last > cutter.room(s, first, false)) {
           recompute = true;
           if (cutter.work(s, first, last, true) > bound_ns) continue;
-          if (!cutter.fits(s, first, last, true)) break;
+          if (last > cutter.room(s, first, true)) break;
         }
         const int64_t total = cutter.work(s, first, last, recompute) + behind;
         if (total < step.total) step = {total, last, recompute};
@@ -194,6 +198,90 @@ std::optional<PipelineShape> cut_shortest(const World& world, PipelineShape pipe
     first = step.last;
   }
   return pipeline;
+}
+
+// All that a cut follows from, in this world and its copies. No stage has more microbatches in
+// flight than there are stages.
+std::string key_of(const World& world, const PipelineShape& pipeline, int64_t num_microbatches,
+                   const std::vector<int>& num_holders, int64_t bound_ns) {
+  std::string key;
+  const auto add = [&key](auto number) {
+    key.append(reinterpret_cast<const char*>(&number), sizeof(number));
+  };
+  add(bound_ns);
+  add(pipeline.microbatch);
+  add(pipeline.flow);
+  add(std::min<int64_t>(num_microbatches, pipeline.num_stages()));
+  for (int s = 0; s < pipeline.num_stages(); ++s) {
+    const StageShape& stage = pipeline.stages[s];
+    add(stage.pool);
+    add(stage.tensor_parallel);
+    add(num_holders[s]);
+    if (s > 0 && stage.pool == pipeline.stages[s - 1].pool) continue;
+    add(world.pool(stage.pool).memory);
+    add(world.pool(stage.pool).host_memory);
+  }
+  return key;
+}
+
+template <typename Make>
+std::optional<PipelineShape> known_or_made(const World& world, std::string key,
+                                           PipelineShape pipeline, Make make) {
+  const KnownCuts::Cut* known = world.known_cuts().find(key);
+  if (known == nullptr) {
+    std::optional<PipelineShape> made = make(pipeline);
+    KnownCuts::Cut cut;
+    for (int s = 0; made && s < made->num_stages(); ++s) {
+      cut.push_back({made->stages[s].last, made->stages[s].recompute});
+    }
+    world.known_cuts().add(std::move(key), std::move(cut));
+    return made;
+  }
+  if (known->empty()) return std::nullopt;
+  int first = 0;
+  for (size_t s = 0; s < known->size(); ++s) {
+    StageShape& stage = pipeline.stages[s];
+    stage.first = first;
+    first = stage.last = (*known)[s].last;
+    stage.recompute = (*known)[s].recompute;
+  }
+  return pipeline;
+}
+
+}  // namespace
+
+int64_t stage_work_ns(const World& world, const StageShape& stage, int microbatch) {
+  const CostTable& table = world.table(stage.pool, microbatch, stage.tensor_parallel);
+  const auto part = [&](const std::vector<int64_t>& sums) {
+    return sums[stage.last] - sums[stage.first];
+  };
+  const int64_t forward = part(table.forward);
+  return forward + part(table.backward_input) + part(table.backward_weight) +
+         (stage.recompute ? forward : 0);
+}
+
+std::optional<PipelineShape> cut_evenly(const World& world, PipelineShape pipeline,
+                                        int64_t num_microbatches,
+                                        const std::vector<int>& num_holders) {
+  if (pipeline.num_stages() > world.num_layers()) return std::nullopt;
+  std::string key = key_of(world, pipeline, num_microbatches, num_holders, kNoBound);
+  return known_or_made(world, std::move(key), std::move(pipeline),
+                       [&](const PipelineShape& stages) {
+                         Cutter cutter(world, stages, num_microbatches, num_holders);
+                         return make_even(cutter, stages);
+                       });
+}
+
+std::optional<PipelineShape> cut_shortest(const World& world, PipelineShape pipeline,
+                                          int64_t num_microbatches,
+                                          const std::vector<int>& num_holders, int64_t bound_ns) {
+  if (pipeline.num_stages() > world.num_layers()) return std::nullopt;
+  std::string key = key_of(world, pipeline, num_microbatches, num_holders, bound_ns);
+  return known_or_made(world, std::move(key), std::move(pipeline),
+                       [&](const PipelineShape& stages) {
+                         Cutter cutter(world, stages, num_microbatches, num_holders);
+                         return make_shortest(cutter, stages, bound_ns);
+                       });
 }
 
 }  // namespace skarv

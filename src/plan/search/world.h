@@ -2,8 +2,8 @@
 // sums, links between pools. A device is never looked at again until a plan is written down, so a
 // search over 16,384 devices of four types costs what one over a few dozen does.
 //
-// Made once for a search; read-only and safe from any thread after that, except table(), which
-// fills itself.
+// Made once for a search; read-only and safe from any thread after that, except table() and
+// known_cuts(), which fill up.
 #pragma once
 
 #include <memory>
@@ -12,6 +12,7 @@
 
 #include "plan/cost/link_cost.h"
 #include "plan/cost/workload.h"
+#include "plan/search/known_cuts.h"
 #include "plan/search/limits.h"
 #include "spec/cluster.h"
 #include "spec/profile.h"
@@ -95,6 +96,9 @@ class World {
   // REQUIRES: a tensor parallelism of the pool.
   const CostTable& table(int pool, int microbatch, int tensor_parallel) const;
 
+  // Shared by all copies.
+  KnownCuts& known_cuts() const { return *known_cuts_; }
+
   // Between two devices of these pools on one host, on different hosts. A pair that cannot meet in
   // this way, or sites without a link: bandwidth 0.
   const LinkCost& inside(int a, int b) const { return inside_[a * pools_.size() + b]; }
@@ -129,6 +133,7 @@ class World {
   std::vector<int64_t> parameters_;
   // By pool, then by microbatch and tensor parallelism.
   mutable std::vector<std::vector<std::shared_ptr<CostTable>>> tables_;
+  std::shared_ptr<KnownCuts> known_cuts_ = std::make_shared<KnownCuts>();
 };
 
 // Samples a nanosecond of all devices of the pool, none ever idle.
