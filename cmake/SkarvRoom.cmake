@@ -25,6 +25,7 @@ function(skarv_room name)
   if(benches AND SKARV_BENCH)
     add_executable(skarv_${name}_bench ${benches})
     target_link_libraries(skarv_${name}_bench PRIVATE skarv_${name} benchmark::benchmark_main)
+    target_compile_definitions(skarv_${name}_bench PRIVATE SKARV_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   endif()
 endfunction()
 

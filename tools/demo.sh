@@ -4,6 +4,7 @@
 #   CORPUS=python   Python sources of the project's own environment (default)
 #   CORPUS=english  an English text from a Debian package
 #   CORPUS=path     any text file, folder or .jsonl file
+#   PROMPT=text     what the paragraph at the end begins with; the default suits the corpus
 #   OUT=runs/demo   where everything goes; a run that is there is moved aside
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,17 +22,18 @@ step "1. text becomes tokens"
 case $corpus in
   python)
     from=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-    more=(--extension .py --max-mb 24) ;;
+    more=(--extension .py --max-mb 24) prompt='def ' ;;
   english)
     if ! ls /usr/share/wordnet/data.noun >/dev/null 2>&1; then
       echo "installing the Debian package wordnet-base (about 30 MB) for its English text"
       root=(); [ "$(id -u)" = 0 ] || root=(sudo)
+      "${root[@]}" apt-get update -qq
       "${root[@]}" apt-get install -y -qq --no-install-recommends wordnet-base >/dev/null
     fi
     # The glosses: definitions and examples behind the bar of each line.
     cut -d'|' -f2- -s /usr/share/wordnet/data.{noun,verb,adj,adv} | sed 's/^ //' > "$out/english.txt"
-    from=$out/english.txt; more=() ;;
-  *) from=$corpus; more=() ;;
+    from=$out/english.txt more=() prompt='a person who' ;;
+  *) from=$corpus more=() prompt=$'\n' ;;
 esac
 $skarv data "$from" "${more[@]}" --vocabulary 4096 --out "$out/data"
 
@@ -47,7 +49,7 @@ $skarv plan "$out/run.toml" --cluster "$out/cluster.toml" --profile "$out/profil
 
 step "4. training"
 $skarv train "$out/run.toml" --cluster "$out/cluster.toml" --profile "$out/profile.json" \
-  --plan "$out/plan.json" --out "$out" --emulate-wan ${TRACE:+--trace}
+  --plan "$out/plan.json" --out "$out" --emulate-wan --trace
 
 step "5. a paragraph from the exported model, by a fresh process"
-$skarv generate "$out/export" --prompt "${PROMPT:-def }" --tokens 120 --seed 1
+$skarv generate "$out/export" --prompt "${PROMPT:-$prompt}" --tokens 120 --seed 1

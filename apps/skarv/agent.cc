@@ -85,6 +85,7 @@ Status Agent::run() {
   }
   SKARV_TRY(bring_up(load));
   SKARV_TRY(open_service());
+  options_.on_listening(service_->address());
   const Status status = loop();
   service_->stop();
   if (saving_.joinable()) saving_.join();

@@ -38,6 +38,8 @@ struct AgentOptions {
   std::shared_ptr<net::Transport> transport;
   net::Options net;
   bool trace = false;
+  // Called once, with the address for the other islands that it got.
+  std::function<void(const std::string& address)> on_listening = [](const std::string&) {};
 };
 
 class Agent {

@@ -155,8 +155,7 @@ std::string to_text(const Closing& closing) {
   rows.push_back({"tokens/s of the mixture", fixed(tokens_per_second(closing), 0),
                   cat("of ", fixed(closing.predicted.sum_of_parts, 0), " for the devices alone")});
   rows.push_back({"mixed efficiency", percent(mixed_efficiency(closing)),
-                  cat("tokens/s over the sum of the devices alone; best with whole layers and "
-                      "samples: ",
+                  cat("tokens/s over the sum of the devices alone; if the busiest never waited: ",
                       percent(closing.predicted.integer_bound))});
   rows.push_back({"step time", human_seconds(measured),
                   cat("predicted ", human_seconds(predicted), " (",

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "inputs.h"
 #include "interrupt.h"
@@ -22,6 +23,7 @@ constexpr int kPort = 7700;
 struct CoordinatorFlags {
   std::string job, folder, listen;
   NetworkFlags network;
+  bool json = false;
 };
 
 Status coordinate(const CoordinatorFlags& flags) {
@@ -44,14 +46,21 @@ Status coordinate(const CoordinatorFlags& flags) {
   SKARV_TRY(make_directories(flags.folder));
   SKARV_TRY(events.open(std::filesystem::path(flags.folder) / "events.jsonl"));
   wan::Coordinator coordinator(std::move(options), events);
-  coordinator.on_say = [](const std::string& text) {
-    std::printf("%s\n", text.c_str());
-    std::fflush(stdout);
+  // A script has stdout for itself.
+  const auto say = [people = flags.json ? stderr : stdout](const std::string& text) {
+    std::fprintf(people, "%s\n", text.c_str());
+    std::fflush(people);
   };
+  coordinator.on_say = say;
   SKARV_TRY(coordinator.start());
-  std::printf("coordinator of run '%s' listens at %s\n", job.run.name.c_str(),
-              coordinator.address().c_str());
-  std::fflush(stdout);
+  if (flags.json) {
+    const Json json = {
+        {"run", job.run.name}, {"address", coordinator.address()}, {"folder", flags.folder}};
+    std::printf("%s\n", json.dump().c_str());
+    std::fflush(stdout);
+  } else {
+    say(cat("coordinator of run '", job.run.name, "' listens at ", coordinator.address()));
+  }
   while (num_interrupts() == 0 && !coordinator.finished()) {
     SKARV_TRY(coordinator.failure());
     Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(50));
@@ -61,7 +70,7 @@ Status coordinate(const CoordinatorFlags& flags) {
     while (num_interrupts() == 0 && Clock::real().now() < until) {
       Clock::real().sleep_until(Clock::real().now() + std::chrono::milliseconds(50));
     }
-    std::printf("the run is over\n");
+    say("the run is over");
   }
   const bool over = coordinator.finished();
   coordinator.stop();
@@ -81,6 +90,8 @@ void add_coordinator(CLI::App& app, VerbAction& action) {
   verb->add_option("--listen", flags->listen,
                    cat("address; default 0.0.0.0:", kPort, ", with --plain 127.0.0.1:", kPort));
   add_network_flags(*verb, flags->network);
+  verb->add_flag("--json", flags->json,
+                 "once it listens, print one line of JSON: address, run, folder");
   verb->footer(
       "Example: skarv coordinator --job job.json --folder coordinator --certs certs "
       "--listen 0.0.0.0:7700");

@@ -1,6 +1,9 @@
 #include "island_progress.h"
 
+#include <algorithm>
+
 #include "base/file.h"
+#include "base/text.h"
 
 namespace skarv {
 
@@ -45,6 +48,32 @@ Json to_json(const IslandProgress& report) {
   for (const DeviceProgress& device : report.devices)
     json["devices"].push_back(write_fields(device));
   return json;
+}
+
+std::string progress_text(const std::vector<IslandProgress>& islands, int64_t total_steps,
+                          double seconds_left) {
+  std::string waits, rates;
+  int64_t steps = total_steps, sent = 0;
+  double loss = 0, tokens = 0;
+  for (const IslandProgress& island : islands) {
+    steps = std::min(steps, island.steps);
+    sent += island.wan_sent;
+    loss += island.loss * static_cast<double>(island.tokens);
+    tokens += static_cast<double>(island.tokens);
+    if (!island.awaits.empty()) {
+      waits += cat("  ", island.island, " awaits ", split(island.awaits, '\n').front());
+    }
+    rates += cat("  ", island.island);
+    for (const DeviceProgress& device : island.devices) {
+      const double rate =
+          island.seconds > 0 ? static_cast<double>(device.tokens) / island.seconds : 0;
+      rates += cat(" ", device.chip, ":", fixed(rate, 0));
+    }
+    rates += " tok/s";
+  }
+  return cat("step ", steps, "/", total_steps, "  loss ",
+             tokens > 0 ? fixed(loss / tokens, 3) : "?", "  left ", human_seconds(seconds_left),
+             "  WAN ", human_bytes(static_cast<double>(sent)), waits, rates);
 }
 
 Result<IslandProgress> island_progress_from_json(const Json& json, const std::string& origin) {

@@ -39,6 +39,10 @@ struct IslandProgress {
 };
 
 Json to_json(const IslandProgress& report);
+// All islands on one line, in parts for bar_line. The steps are those of the slowest island, the
+// tokens/s of each device run since the start. `seconds_left`: not finite where nobody knows.
+std::string progress_text(const std::vector<IslandProgress>& islands, int64_t total_steps,
+                          double seconds_left);
 Result<IslandProgress> island_progress_from_json(const Json& json, const std::string& origin);
 Status write_progress(const IslandProgress& report, const std::filesystem::path& path);
 Result<IslandProgress> read_progress(const std::filesystem::path& path);

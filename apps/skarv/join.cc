@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "agent.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "interrupt.h"
 #include "network.h"
@@ -16,8 +17,22 @@ struct JoinFlags {
   std::string job, island, folder, data, listen, advertise, coordinator;
   std::vector<std::string> routes;
   NetworkFlags network;
-  bool trace = false;
+  bool trace = false, json = false;
 };
+
+void tell_address(const JoinFlags& flags, const std::string& run, const std::string& address) {
+  if (flags.json) {
+    const Json json = {{"run", run},
+                       {"island", flags.island},
+                       {"address", address},
+                       {"coordinator", flags.coordinator}};
+    std::printf("%s\n", json.dump().c_str());
+  } else {
+    std::printf("island '%s' of run '%s' listens at %s\n", flags.island.c_str(), run.c_str(),
+                address.c_str());
+  }
+  std::fflush(stdout);
+}
 
 // A coordinator that is away may come later; one that refuses this host never changes its mind, and
 // a person is told now and not by a log.
@@ -78,6 +93,9 @@ Status join_run(const JoinFlags& flags) {
     }
     options.routes[island] = route.substr(equals + 1);
   }
+  options.on_listening = [&flags, run = options.job.run.name](const std::string& address) {
+    tell_address(flags, run, address);
+  };
   SKARV_TRY(ask_coordinator(options));
   watch_interrupts();
   Agent agent(std::move(options));
@@ -102,6 +120,8 @@ void add_join(CLI::App& app, VerbAction& action) {
   verb->add_option("--route", flags->routes, "ISLAND=ADDRESS: reach that island there instead");
   add_network_flags(*verb, flags->network);
   verb->add_flag("--trace", flags->trace, "write a Perfetto trace of a step");
+  verb->add_flag("--json", flags->json,
+                 "once it listens, print one line of JSON: address, run, island, coordinator");
   verb->footer(
       "Example: skarv join --job job.json --island south --folder state --certs certs "
       "--coordinator coord.example:7700");

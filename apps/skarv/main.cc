@@ -70,8 +70,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("skarv ") + SKARV_VERSION);
   app.footer(
-      "Exit codes: 0 done; 1 ran and failed; 2 bad input, nothing was started; 3 a peer, port or\n"
-      "device is not there; 4 damaged bytes; 70 a bug of Skarv; 130 interrupted.");
+      "Exit codes: 0 done; 1 ran and failed; 2 bad input: a flag, a file, or what does not belong\n"
+      "together; 3 a peer, port or device is not there or refuses; 4 damaged bytes; 70 a bug of\n"
+      "Skarv; 130 interrupted.");
 
   // A limit on the size of files is a full disk like any other: an error, not a signal.
   ::signal(SIGXFSZ, SIG_IGN);

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "net/certificate.h"
 
@@ -51,6 +52,32 @@ Result<Network> open_network(const NetworkFlags& flags, const Run& run, const st
   SKARV_ASSIGN(network.options.token, net::read_token(folder / "token"));
   network.transport = net::make_tls_transport();
   return network;
+}
+
+Status give_certificates(const std::filesystem::path& authority, const std::string& run,
+                         const std::string& name, const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(authority / "ca.pem")) SKARV_TRY(net::make_authority(authority, run));
+  if (!fs::exists(authority / "token")) SKARV_TRY(net::make_token(authority));
+  SKARV_TRY(make_directories(folder));
+  const net::Credentials made = net::credentials_of(authority, name);
+  const net::Credentials own = net::credentials_of(folder, name);
+  if (!fs::exists(own.certificate)) {
+    if (!fs::exists(made.certificate)) SKARV_TRY(net::make_certificate(authority, name).status());
+    // The certificate goes last: where it is, the key was before, also after a crash in between.
+    for (const auto& [from, to] :
+         {std::pair(made.key, own.key), std::pair(made.certificate, own.certificate)}) {
+      std::error_code error;
+      if (fs::exists(from)) fs::rename(from, to, error);
+      if (error) return io_error("cannot move", from.string(), error.value());
+    }
+  }
+  for (const char* file : {"ca.pem", "token"}) {
+    std::error_code error;
+    fs::copy_file(authority / file, folder / file, fs::copy_options::overwrite_existing, error);
+    if (error) return io_error("cannot copy", (folder / file).string(), error.value());
+  }
+  return Status();
 }
 
 }  // namespace skarv

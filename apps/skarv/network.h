@@ -1,6 +1,8 @@
-// Flags that coordinator and join share: how connections between sites are secured.
+// How connections between sites are secured: the flags that coordinator and join share, and who
+// gets which certificate when all parties run on one machine.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -29,5 +31,12 @@ struct Network {
 };
 // `name` is that of the certificate to use: an island's, or "coordinator". Errors name the file.
 Result<Network> open_network(const NetworkFlags& flags, const Run& run, const std::string& name);
+
+// Gives one party what a host gets from whoever called `skarv cert`, and nothing of anybody else's:
+// `folder` then has ca.pem, token and the pair of `name`. `authority`, the folder with ca.key, is
+// made for `run` if it is not there. A pair that still lies in it moves to its owner, one that the
+// owner has is kept. Errors name the file.
+Status give_certificates(const std::filesystem::path& authority, const std::string& run,
+                         const std::string& name, const std::filesystem::path& folder);
 
 }  // namespace skarv

@@ -72,7 +72,7 @@ PlannerLimits limits_of(const PlanFlags& flags) {
 // What a person reads below the table.
 Json change_of(const Replanned& replanned) {
   return {
-      {"is_kept", replanned.is_kept},           {"reason", replanned.reason},
+      {"choice", name_of(replanned.choice)},    {"reason", replanned.reason},
       {"moved_bytes", replanned.moved_bytes},   {"move_seconds", replanned.move_seconds},
       {"gain_seconds", replanned.gain_seconds}, {"pays_after_steps", replanned.pays_after_steps}};
 }

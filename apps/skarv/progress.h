@@ -2,11 +2,17 @@
 // now and then elsewhere.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "base/clock.h"
 
 namespace skarv {
+
+// A line for a terminal of so many columns, the last of which stays free: bar, percent, text. Parts
+// of the text stand two spaces apart, the weightiest first; those that find no room beside a short
+// bar are left out whole, and what room is left makes the bar longer.
+std::string bar_line(double fraction, const std::string& text, size_t columns);
 
 // One thread.
 class Progress {

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 
 #include "base/file.h"
@@ -18,11 +19,14 @@ namespace skarv {
 
 namespace {
 
+constexpr double kMostStartUp = 3600;  // seconds
+
 struct SimulateFlags {
   std::string run, cluster, model, profile, plan, data, trace, precision = "fp32";
   std::string control = "cubic";
   std::string device_mtbf, host_mtbf, site_mtbf;
   std::string restart, host_replace, site_outage, checkpoint_interval;
+  std::string step_start_up, action_start_up, message_start_up;
   std::vector<std::string> slow, schedules;
   std::string save_schedules;
   int64_t context = 0;
@@ -124,6 +128,18 @@ Status read_time(const std::string& text, const char* flag, double& seconds) {
   return {};
 }
 
+Status read_start_up(const std::string& text, const char* flag, int64_t& nanoseconds) {
+  double seconds = 0;
+  SKARV_TRY(read_time(text, flag, seconds));
+  if (!(seconds >= 0 && seconds <= kMostStartUp)) {
+    return config_error(cat("\"", text, "\" is no time to get going"))
+        .at(flag)
+        .with_hint("give a time such as 20us, an hour at most");
+  }
+  nanoseconds = std::llround(seconds * 1e9);
+  return {};
+}
+
 Result<PlanSettings> settings_of(const SimulateFlags& flags) {
   PlanSettings settings;
   settings.step.seed = flags.seed;
@@ -140,6 +156,10 @@ Result<PlanSettings> settings_of(const SimulateFlags& flags) {
   SKARV_TRY(read_time(flags.site_outage, "--site-outage", settings.rates.site_outage_seconds));
   SKARV_TRY(read_time(flags.checkpoint_interval, "--checkpoint-interval",
                       settings.rates.snapshot_seconds));
+  StartUp& start_up = settings.step.start_up;
+  SKARV_TRY(read_start_up(flags.step_start_up, "--step-start-up", start_up.step_ns));
+  SKARV_TRY(read_start_up(flags.action_start_up, "--action-start-up", start_up.action_ns));
+  SKARV_TRY(read_start_up(flags.message_start_up, "--message-start-up", start_up.message_ns));
   auto control = congestion_control_from(flags.control);
   if (!control.ok()) return control.status().at("--congestion-control");
   settings.control = *control;
@@ -219,11 +239,22 @@ void add_simulate(CLI::App& app, VerbAction& action) {
                    "play these action lists: ISLAND=FILE (may be repeated)")
       ->allow_extra_args(false);
   verb->add_option("--seed", flags->seed, "of jitter and failures")->capture_default_str();
-  verb->add_option("--streams", flags->streams, "TCP streams between sites")
+  verb->add_option(
+          "--streams", flags->streams,
+          "TCP streams of each connection in rounds between sites; stages that meet over a "
+          "link between sites are priced with 2 all the same")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  verb->add_option("--congestion-control", flags->control, "reno, cubic or bbr")
+  verb->add_option("--congestion-control", flags->control,
+                   "reno, cubic or bbr, in rounds between sites; where stages meet over a link "
+                   "between sites it is cubic")
       ->capture_default_str();
+  verb->add_option("--step-start-up", flags->step_start_up,
+                   "added to each step before anything is computed (0 s)");
+  verb->add_option("--action-start-up", flags->action_start_up,
+                   "added to each forward, backward and update, for launching it (0 s)");
+  verb->add_option("--message-start-up", flags->message_start_up,
+                   "added to each message between stages, beside the link's latency (0 s)");
   verb->add_option("--device-mtbf", flags->device_mtbf, "mean time between failures of a device");
   verb->add_option("--host-mtbf", flags->host_mtbf, "... of a host");
   verb->add_option("--site-mtbf", flags->site_mtbf, "... of a site");

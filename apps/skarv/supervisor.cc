@@ -11,7 +11,7 @@
 #include "base/exit_code.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "net/certificate.h"
+#include "network.h"
 #include "relay.h"
 
 namespace skarv {
@@ -75,9 +75,14 @@ std::filesystem::path Supervisor::island_folder(const std::string& island) const
   return options_.folder / island;
 }
 
-std::vector<std::string> Supervisor::security_flags() const {
+Status Supervisor::secure(const std::string& name, const std::filesystem::path& home) const {
+  if (options_.plain) return Status();
+  return give_certificates(options_.folder / "certs", options_.job.run.name, name, home / "certs");
+}
+
+std::vector<std::string> Supervisor::security_flags(const std::filesystem::path& home) const {
   if (options_.plain) return {"--plain"};
-  return {"--certs", (options_.folder / "certs").string()};
+  return {"--certs", (home / "certs").string()};
 }
 
 Status Supervisor::prepare_folders() {
@@ -86,19 +91,14 @@ Status Supervisor::prepare_folders() {
   const std::string job = to_json(options_.job).dump(1) + "\n";
   SKARV_TRY(make_directories(options_.folder / "coordinator"));
   SKARV_TRY(write_file_atomic(options_.folder / "coordinator" / "job.json", job));
+  SKARV_TRY(secure("coordinator", options_.folder / "coordinator"));
   for (const Island& island : options_.job.plan.islands) {
     SKARV_TRY(make_directories(island_folder(island.name)));
     SKARV_TRY(write_file_atomic(island_folder(island.name) / "job.json", job));
     SKARV_TRY(copy_data(options_.data, island_folder(island.name) / "data"));
+    SKARV_TRY(secure(island.name, island_folder(island.name)));
   }
-  const auto certs = options_.folder / "certs";
-  if (options_.plain || std::filesystem::exists(certs / "token")) return Status();
-  SKARV_TRY(net::make_authority(certs, options_.job.run.name));
-  SKARV_TRY(net::make_certificate(certs, "coordinator").status());
-  for (const Island& island : options_.job.plan.islands) {
-    SKARV_TRY(net::make_certificate(certs, island.name).status());
-  }
-  return net::make_token(certs);
+  return Status();
 }
 
 Status Supervisor::start_relays() {
@@ -156,8 +156,8 @@ Status Supervisor::start() {
       self_,      "coordinator",   "--job",    (folder / "job.json").string(),
       "--folder", folder.string(), "--listen", coordinator_address_};
   coordinator_->options.log = folder / "coordinator.log";
-  const auto security = security_flags();
   auto& command = coordinator_->options.command;
+  const auto security = security_flags(folder);
   command.insert(command.end(), security.begin(), security.end());
   SKARV_TRY(launch(*coordinator_));
   SKARV_TRY(start_relays());
@@ -185,7 +185,8 @@ Status Supervisor::start() {
       }
     }
     if (options_.trace) join.push_back("--trace");
-    join.insert(join.end(), security.begin(), security.end());
+    const auto flags = security_flags(home);
+    join.insert(join.end(), flags.begin(), flags.end());
     process->options.log = home / "agent.log";
     islands_.push_back(std::move(process));
     SKARV_TRY(launch(*islands_.back()));

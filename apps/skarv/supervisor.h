@@ -1,8 +1,9 @@
 // Runs a whole job on this machine: the coordinator, one agent an island, and where the WAN is
 // emulated one relay a link. Starts again what dies; ends everything in order.
 //
-// Every island has a folder of its own with its own copy of the data; processes of different
-// islands share nothing but connections, which the relays carry where there are any.
+// Every island has a folder of its own with its own copy of the data, its own key and no other;
+// processes of different islands share nothing but connections, which the relays carry where there
+// are any.
 #pragma once
 
 #include <deque>
@@ -62,7 +63,8 @@ class Supervisor {
   Status launch(Process& process);
   Status explain_end(Process& process, const std::string& how) const;
   std::filesystem::path island_folder(const std::string& island) const;
-  std::vector<std::string> security_flags() const;
+  Status secure(const std::string& name, const std::filesystem::path& home) const;
+  std::vector<std::string> security_flags(const std::filesystem::path& home) const;
   void write_pids() const;
 
   SupervisorOptions options_;

@@ -108,29 +108,6 @@ Status check_links(const Plan& plan, const Cluster& cluster, const std::string& 
   return Status();
 }
 
-std::string progress_line(const std::vector<IslandProgress>& islands, const Run& run,
-                          double seconds_left) {
-  std::string text;
-  int64_t sent = 0;
-  double loss = 0, tokens = 0;
-  for (const IslandProgress& island : islands) {
-    sent += island.wan_sent;
-    loss += island.loss * static_cast<double>(island.tokens);
-    tokens += static_cast<double>(island.tokens);
-    text += cat(island.island, " ", island.steps, "/", run.steps);
-    for (const DeviceProgress& device : island.devices) {
-      const double rate =
-          island.seconds > 0 ? static_cast<double>(device.tokens) / island.seconds : 0;
-      text += cat(" ", device.chip, ":", fixed(rate, 0));
-    }
-    text += " tok/s";
-    if (!island.awaits.empty()) text += " (awaits " + island.awaits + ")";
-    text += "  ";
-  }
-  return cat("loss ", tokens > 0 ? fixed(loss / tokens, 3) : "?", "  ", text, "WAN ",
-             human_bytes(static_cast<double>(sent)), "  left ", human_seconds(seconds_left));
-}
-
 Result<double> validation_loss(const std::string& exported, const RunInput& input) {
   SKARV_ASSIGN(const std::string worker, find_program("skarv-worker"));
   SKARV_ASSIGN(
@@ -171,7 +148,7 @@ Status watch(Supervisor& supervisor, const Run& run, Progress& progress) {
     if (!first_done) first_done = done;
     const double elapsed = to_seconds(Clock::real().now() - began);
     const double rate = (done - *first_done) / elapsed;
-    progress.update(done, progress_line(islands, run, rate > 0 ? (1 - done) / rate : NAN));
+    progress.update(done, progress_text(islands, run.steps, rate > 0 ? (1 - done) / rate : NAN));
   }
   return Status();
 }

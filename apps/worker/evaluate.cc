@@ -2,7 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "device/numerics.h"
 #include "train/inference.h"
@@ -12,7 +15,7 @@ namespace skarv::worker {
 namespace {
 
 struct Flags {
-  std::string checkpoint, data, chip = "cpu", plugin;
+  std::string checkpoint, data, logits, chip = "cpu", plugin;
   int64_t num_samples = 64;
   int num_threads = 1;
   bool json = false;
@@ -26,6 +29,11 @@ Status evaluate(const Flags& flags) {
   SKARV_ASSIGN(auto samples, train::open_validation_samples(flags.data, model->model().context,
                                                             model->model().vocabulary));
   SKARV_ASSIGN(double loss, model->evaluate(*samples, flags.num_samples));
+  if (!flags.logits.empty()) {
+    SKARV_ASSIGN(const std::vector<float> logits, model->last_logits(*samples, flags.num_samples));
+    SKARV_TRY(write_file_atomic(flags.logits, {reinterpret_cast<const char*>(logits.data()),
+                                               logits.size() * sizeof(float)}));
+  }
   if (flags.json) {
     const Json json = {{"loss", loss},
                        {"samples", flags.num_samples},
@@ -48,6 +56,8 @@ void add_evaluate(CLI::App& app, VerbAction& action) {
   verb->add_option("--samples", flags->num_samples, "how many")
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();
+  verb->add_option("--logits", flags->logits,
+                   "file for the logits of each sample's last position: raw fp32, as in memory");
   verb->add_option("--chip", flags->chip, "cpu, or a chip of CUDA or ROCm")->capture_default_str();
   verb->add_option("--plugin", flags->plugin, "library of the device's maker, loaded first");
   verb->add_option("--threads", flags->num_threads, "of one op on cpu")->capture_default_str();

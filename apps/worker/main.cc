@@ -17,9 +17,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("skarv-worker ") + SKARV_VERSION);
   app.footer(
-      "Exit codes: 0 done; 1 ran and failed; 2 bad input, nothing was started; 3 the agent, a "
-      "peer\n"
-      "or a device is not there; 4 damaged bytes; 70 a bug of Skarv; 130 interrupted.");
+      "Exit codes: 0 done; 1 ran and failed; 2 bad input: a flag, a file, or what does not belong\n"
+      "together; 3 the agent, a peer or a device is not there or refuses; 4 damaged bytes; 70 a bug\n"
+      "of Skarv; 130 interrupted.");
   VerbAction action;
   for (auto* add : {add_run, add_probe, add_evaluate, add_generate}) add(app, action);
   try {

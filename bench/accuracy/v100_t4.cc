@@ -19,9 +19,6 @@ constexpr int64_t kHidden = 1024, kHeads = 16, kSequence = 1024, kVocabulary = 5
 // The pieces that stage boundaries count: embedding, a cast, the blocks, two casts, head, loss.
 constexpr int kNumPieces = 30, kFirstBlock = 2, kNumBlocks = 24, kEmbedding = 0, kHead = 28;
 constexpr int64_t kGradientBytes = 2;
-constexpr int64_t kHopNs = 50'000;  // TCP, and copies through host memory
-// Autograd launches from C++; anything up to 0.7 of a forward pass gives the same figures.
-constexpr double kAutogradLaunch = 0.5;
 constexpr double kGigabit = 1e9 / 8;
 
 struct ChipType {
@@ -82,7 +79,7 @@ class Pricer {
   GroupShape inside(int chip, int devices) const {
     GroupShape group;
     group.num_devices = group.devices_per_host = devices;
-    group.inside = LinkCost(type_of(chip).inside, kHopNs);
+    group.inside = LinkCost(type_of(chip).inside, constants_.hop_ns());
     return group;
   }
 
@@ -110,7 +107,7 @@ class Pricer {
     // Activations are recomputed, layer by layer.
     const double block_backward =
         block_forward + std::max(device_s(block.backward_input) + device_s(block.backward_weight),
-                                 host->second * kAutogradLaunch);
+                                 host->second * constants_.autograd_fraction);
     const int first = run.cuts[stage], last = run.cuts[stage + 1];
     const int num_blocks = std::clamp(last, kFirstBlock, kFirstBlock + kNumBlocks) -
                            std::clamp(first, kFirstBlock, kFirstBlock + kNumBlocks);
@@ -145,10 +142,10 @@ class Pricer {
 
   void connect(StageTimes& times, int from, int to) const {
     if (node_of(from) == node_of(to)) {
-      times.to_next = LinkCost(type_of(from).inside, kHopNs);
+      times.to_next = LinkCost(type_of(from).inside, constants_.hop_ns());
       return;
     }
-    times.to_next = LinkCost(std::min(port(from), port(to)), kHopNs);
+    times.to_next = LinkCost(std::min(port(from), port(to)), constants_.hop_ns());
     times.forward_wires = {{2 * node_of(from), 1}, {2 * node_of(to) + 1, 1}};
     times.backward_wires = {{2 * node_of(to), 1}, {2 * node_of(from) + 1, 1}};
   }
@@ -160,8 +157,9 @@ class Pricer {
     const int last = first_chip(run, run.data_parallel - 1, stage);
     group.devices_per_host = std::min(kNode / run.tensor_parallel, run.data_parallel);
     group.num_sharing = run.tensor_parallel;
-    group.inside = LinkCost(std::min(type_of(first).inside, type_of(last).inside), kHopNs);
-    group.between = LinkCost(std::min(port(first), port(last)), kHopNs);
+    group.inside =
+        LinkCost(std::min(type_of(first).inside, type_of(last).inside), constants_.hop_ns());
+    group.between = LinkCost(std::min(port(first), port(last)), constants_.hop_ns());
     return collective_ns(Collective::kAllReduce,
                          parameters(run, stage) / run.tensor_parallel * kGradientBytes, group);
   }

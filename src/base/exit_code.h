@@ -12,8 +12,8 @@ namespace skarv {
 enum ExitCode {
   kExitOk = 0,
   kExitFailed = 1,       // ran and failed: the disk is full, memory is short
-  kExitBadInput = 2,     // a flag, a file, a combination: nothing was started
-  kExitUnavailable = 3,  // a peer, a port or a device is not there, or a deadline passed
+  kExitBadInput = 2,     // a flag, a file, or what does not belong together: another run's state
+  kExitUnavailable = 3,  // a peer, a port or a device is not there or refuses; a deadline passed
   kExitDataLoss = 4,     // bytes are not what they should be
   kExitBug = 70,
   kExitInterrupted = 130,

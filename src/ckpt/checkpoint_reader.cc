@@ -52,6 +52,9 @@ Result<CheckpointReader> CheckpointReader::open(const fs::path& folder) {
         .at(folder.string())
         .with_hint("name the folder of one checkpoint, such as the newest with a COMMIT file");
   }
+  if (commit.status().code() == Code::kInvalidArgument) {
+    return damaged(folder / "COMMIT", commit.status().message());
+  }
   SKARV_TRY(commit.status());
   const fs::path manifest_path = folder / "manifest.json";
   SKARV_ASSIGN(const std::string text, read_file(manifest_path));

@@ -1,6 +1,7 @@
 #include "plan/report.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/text.h"
@@ -13,7 +14,8 @@ constexpr size_t kLongTable = 16;  // rows
 Json to_json(const DeviceMemory& memory) {
   return {{"weights", memory.weights},     {"gradients", memory.gradients},
           {"optimizer", memory.optimizer}, {"activations", memory.activations},
-          {"base", memory.base},           {"total", memory.total()},
+          {"buffers", memory.buffers},     {"base", memory.base},
+          {"reserve", memory.reserve},     {"total", memory.total()},
           {"limit", memory.limit}};
 }
 
@@ -58,22 +60,52 @@ std::string idle_lines(const Plan& plan) {
   return text;
 }
 
-const DeviceReport* fullest(const PlanReport& report) {
-  const DeviceReport* most = nullptr;
-  const auto part = [](const DeviceReport& device) {
-    return static_cast<double>(device.memory.total()) /
-           static_cast<double>(std::max<int64_t>(1, device.memory.limit));
-  };
+// What the question marks of the table mean; empty: there are none.
+std::string unverified_line(const PlanReport& report) {
+  std::map<std::string, std::string> chips;
   for (const DeviceReport& device : report.devices) {
-    if (most == nullptr || part(device) > part(*most)) most = &device;
+    if (!device.unverified.empty()) chips[device.chip] = join(device.unverified, ", ");
   }
-  return most;
+  if (chips.empty()) return "";
+  std::vector<std::string> texts;
+  for (const auto& [chip, figures] : chips) texts.push_back(cat(chip, " (", figures, ")"));
+  return cat(
+      "?: estimated from figures of the chip catalog that nobody verified: ", join(texts, ", "),
+      "; docs/design.md, 11, has their sources, `skarv probe` measures\n");
+}
+
+// The use whose part of its limit is the largest; empty: there is none.
+struct MemoryUse {
+  std::string where;
+  int64_t bytes = 0, limit = 0;
+
+  double part() const {
+    return static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(1, limit));
+  }
+};
+std::string fullest_line(const std::string& what, const std::vector<MemoryUse>& uses) {
+  const auto most = std::ranges::max_element(uses, {}, &MemoryUse::part);
+  if (most == uses.end()) return "";
+  return cat(what, ": ", most->where, ", ", human_bytes(static_cast<double>(most->bytes)), " of ",
+             human_bytes(static_cast<double>(most->limit)), "\n");
+}
+
+std::string fullest_lines(const PlanReport& report) {
+  std::vector<MemoryUse> devices, keepers;
+  for (const DeviceReport& device : report.devices) {
+    devices.push_back({device.device, device.memory.total(), device.memory.limit});
+  }
+  for (const auto& [host, bytes] : report.keeper_bytes) {
+    const auto limit = report.host_bytes.find(host);
+    if (limit != report.host_bytes.end()) keepers.push_back({host, bytes, limit->second});
+  }
+  return fullest_line("fullest", devices) + fullest_line("fullest keeper", keepers);
 }
 
 }  // namespace
 
 Json to_json(const PlanReport& report) {
-  Json islands = Json::array(), devices = Json::array(), keepers = Json::object();
+  Json islands = Json::array(), devices = Json::array();
   for (const IslandReport& island : report.islands) {
     islands.push_back({{"name", island.name},
                        {"samples", island.samples},
@@ -83,6 +115,7 @@ Json to_json(const PlanReport& report) {
     devices.push_back({{"device", device.device},
                        {"island", device.island},
                        {"chip", device.chip},
+                       {"unverified", device.unverified},
                        {"pace", device.pace},
                        {"layers", device.layers},
                        {"samples", device.samples},
@@ -92,7 +125,6 @@ Json to_json(const PlanReport& report) {
                        {"alone_tokens_per_second", device.alone_tokens_per_second},
                        {"count", device.count}});
   }
-  for (const auto& [host, bytes] : report.keeper_bytes) keepers[host] = bytes;
   Json alternatives = Json::array();
   for (const AlternativeReport& other : report.alternatives) {
     alternatives.push_back({{"shape", other.shape}, {"step_seconds", other.step_seconds}});
@@ -111,7 +143,8 @@ Json to_json(const PlanReport& report) {
           {"advice", report.advice},
           {"islands", std::move(islands)},
           {"devices", std::move(devices)},
-          {"keeper_bytes", std::move(keepers)},
+          {"keeper_bytes", report.keeper_bytes},
+          {"host_bytes", report.host_bytes},
           {"plan", to_json(report.plan)}};
 }
 
@@ -121,7 +154,7 @@ std::string to_table(const PlanReport& report) {
   const bool is_long = report.devices.size() > kLongTable;
   std::set<std::string> seen;
   for (const DeviceReport& device : report.devices) {
-    std::string chip = device.chip;
+    std::string chip = device.chip + (device.unverified.empty() ? "" : "?");
     if (device.pace > 0) chip += cat(" paced ", device.pace);
     const auto key = [](const DeviceReport& one) {
       return cat(one.chip, " ", one.pace, " ", one.island, " ", one.layers, " ", one.samples);
@@ -140,7 +173,7 @@ std::string to_table(const PlanReport& report) {
                     human_bytes(static_cast<double>(device.memory.limit)),
                     percent(device.utilisation), fixed(device.alone_tokens_per_second, 1)});
   }
-  std::string text = format_table(rows);
+  std::string text = format_table(rows) + unverified_line(report);
   for (const IslandReport& island : report.islands) {
     text += cat("\n", island.name, ": ", shape_of(*report.plan.find_island(island.name)), "; step ",
                 human_seconds(island.step_seconds));
@@ -149,26 +182,22 @@ std::string to_table(const PlanReport& report) {
   text += cat("\npredicted", report.estimated ? " from the catalog, not measured" : "", ": step ",
               human_seconds(report.step_seconds), ", ", fixed(report.tokens_per_second, 1),
               " tokens/s, ", percent(report.efficiency), " of the sum of the parts (",
-              fixed(report.sum_of_parts, 1), " tokens/s; whole layers and samples allow ",
-              percent(report.integer_bound), ")\n");
+              fixed(report.sum_of_parts, 1), " tokens/s; ", percent(report.integer_bound),
+              " if its busiest device never waited)\n");
   if (report.kept_by_rounds < 0.9995) {
     text += cat("rounds between the islands take longer than steps cover them: ",
                 fixed(report.tokens_per_second * report.kept_by_rounds, 1), " tokens/s are left, ",
                 percent(report.kept_by_rounds), "\n");
   }
   if (report.best_single_tokens_per_second > 0) {
+    const double kept = report.tokens_per_second * report.kept_by_rounds;
     text +=
         cat("the best plan on ", report.best_single_chip,
             " alone: ", fixed(report.best_single_tokens_per_second, 1), " tokens/s; this one is ",
-            fixed(report.tokens_per_second / report.best_single_tokens_per_second, 2),
-            " times as fast\n");
+            fixed(kept / report.best_single_tokens_per_second, 2), " times as fast\n");
   }
   if (!report.limited_by.empty()) text += report.limited_by + "\n";
-  if (const DeviceReport* most = fullest(report); most != nullptr) {
-    text +=
-        cat("fullest: ", most->device, ", ", human_bytes(static_cast<double>(most->memory.total())),
-            " of ", human_bytes(static_cast<double>(most->memory.limit)), "\n");
-  }
+  text += fullest_lines(report);
   for (const std::string& advice : report.advice) text += advice + "\n";
   if (!report.alternatives.empty()) text += "next best of another shape:\n";
   for (const AlternativeReport& other : report.alternatives) {

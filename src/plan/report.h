@@ -1,6 +1,7 @@
 // A plan with its predicted figures: what a person decides by, and what a run is compared with.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@ namespace skarv {
 
 struct DeviceReport {
   std::string device, island, chip;
+  // Figures of its chip that nobody verified, where its times are the catalog's estimate.
+  std::vector<std::string> unverified;
   double pace = 0;      // > 0: emulated
   std::string layers;   // "0-5", "0-2 6-8": all stages of the device
   int64_t samples = 0;  // of its pipeline, a step
@@ -42,14 +45,16 @@ struct PlanReport {
   double kept_by_rounds = 1;     // below 1 where training waits for rounds (outer/outer_round.h)
   double sum_of_parts = 0;       // tokens/s of all devices alone, idle ones too
   double efficiency = 0;         // tokens_per_second / sum_of_parts
-  double integer_bound =
-      0;  // efficiency if nobody ever waited, with these whole layers and samples
+  // The same if a step took no longer than the busiest device of this plan computes: what its whole
+  // layers and samples allow if nobody ever waits. No bound for other plans.
+  double integer_bound = 0;
   std::vector<IslandReport> islands;
   std::vector<DeviceReport> devices;
   std::map<std::string, int64_t> keeper_bytes;  // host memory by host
+  std::map<std::string, int64_t> host_bytes;    // all of it, where the cluster file gives it
   std::string limited_by;                       // where the step of the slowest island goes
-  std::string best_single_chip;  // of plans on one type of chip alone; empty: none fits
-  double best_single_tokens_per_second = 0;
+  std::string best_single_chip;              // of plans on one type of chip alone; empty: none fits
+  double best_single_tokens_per_second = 0;  // of steps, as if it had no rounds
   std::vector<AlternativeReport> alternatives;  // the next best, at most five
   std::vector<std::string> advice;              // on the run's settings: never acted on
 

@@ -33,7 +33,7 @@ Chip make(const char* name, const char* maker, const Sheet& sheet, double measur
   return chip;
 }
 
-// Data sheets of the makers; matmul rates measured by others (docs/design.md names the sources).
+// Data sheets of the makers; matmul rates measured by others (sources: docs/design.md, 11).
 std::vector<Chip> make_catalog() {
   const auto u = unverified;
   const auto v = [](double value) { return Figure{value, true}; };
@@ -68,6 +68,18 @@ std::vector<Chip> make_catalog() {
 }
 
 }  // namespace
+
+std::vector<std::string> unverified_figures(const Chip& chip) {
+  std::vector<std::string> names;
+  const auto look_at = [&](const Figure& figure, const char* name) {
+    if (!figure.verified) names.emplace_back(name);
+  };
+  look_at(chip.dense_flops, "FLOP/s");
+  look_at(chip.memory_bytes, "memory");
+  look_at(chip.memory_bandwidth, "memory bandwidth");
+  look_at(chip.link_bandwidth, "link bandwidth");
+  return names;
+}
 
 const std::vector<Chip>& chip_catalog() {
   static const std::vector<Chip> catalog = make_catalog();

@@ -1,5 +1,5 @@
 // The chip catalog: what data sheets and public measurements say. A figure that nobody verified is
-// marked and printed with a question mark.
+// marked, and a plan whose times rest on it shows the chip with a question mark.
 #pragma once
 
 #include <optional>
@@ -26,6 +26,9 @@ struct Chip {
   std::optional<double> measured_matmul_flops;
   bool has_bf16 = true;
 };
+
+// Names of the figures that nobody verified: "link bandwidth".
+std::vector<std::string> unverified_figures(const Chip& chip);
 
 const std::vector<Chip>& chip_catalog();
 // Error: kNotFound with the nearest name.

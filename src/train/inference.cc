@@ -14,7 +14,6 @@
 #include "data/utf8.h"
 #include "device/staging.h"
 #include "device/torch_error.h"
-#include "train/batch.h"
 
 namespace skarv::train {
 namespace {
@@ -58,19 +57,37 @@ Result<std::unique_ptr<WholeModel>> WholeModel::load(const std::filesystem::path
   });
 }
 
+Result<Tokens> WholeModel::read_some(const SampleSource& samples, int64_t first,
+                                     int64_t num_samples) const {
+  std::vector<uint64_t> counters(std::min(kSamplesAtOnce, num_samples - first));
+  std::iota(counters.begin(), counters.end(), static_cast<uint64_t>(first));
+  return read_tokens(samples, counters, model_.context, device_.torch_device());
+}
+
 Result<double> WholeModel::evaluate(const SampleSource& samples, int64_t num_samples) {
   return guarded("evaluate", [&]() -> Result<double> {
     double sum = 0;
     for (int64_t first = 0; first < num_samples; first += kSamplesAtOnce) {
-      std::vector<uint64_t> counters(std::min(kSamplesAtOnce, num_samples - first));
-      std::iota(counters.begin(), counters.end(), static_cast<uint64_t>(first));
-      SKARV_ASSIGN(Tokens tokens,
-                   read_tokens(samples, counters, model_.context, device_.torch_device()));
+      SKARV_ASSIGN(Tokens tokens, read_some(samples, first, num_samples));
       SKARV_ASSIGN(at::Tensor loss, stage_.evaluate({.tokens_bt = tokens.inputs_bt,
                                                      .targets_bt = tokens.targets_bt}));
       sum += loss.item().toDouble();
     }
     return sum / static_cast<double>(num_samples * model_.context);
+  });
+}
+
+Result<std::vector<float>> WholeModel::last_logits(const SampleSource& samples,
+                                                   int64_t num_samples) {
+  return guarded("logits of samples", [&]() -> Result<std::vector<float>> {
+    std::vector<float> all;
+    for (int64_t first = 0; first < num_samples; first += kSamplesAtOnce) {
+      SKARV_ASSIGN(Tokens tokens, read_some(samples, first, num_samples));
+      SKARV_ASSIGN(at::Tensor logits_bv, stage_.last_logits(tokens.inputs_bt));
+      const at::Tensor host = logits_bv.cpu().contiguous();
+      all.insert(all.end(), host.data_ptr<float>(), host.data_ptr<float>() + host.numel());
+    }
+    return all;
   });
 }
 

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "device/device.h"
 #include "model/stage_module.h"
+#include "train/batch.h"
 #include "train/sample_source.h"
 
 namespace skarv::train {
@@ -25,6 +26,8 @@ class WholeModel {
   const Model& model() const { return model_; }
   // Mean loss in nats of samples [0, num_samples).
   Result<double> evaluate(const SampleSource& samples, int64_t num_samples);
+  // Logits of the last position of each of samples [0, num_samples), one sample after another.
+  Result<std::vector<float>> last_logits(const SampleSource& samples, int64_t num_samples);
   // The id after `ids`, drawn with the number-th random word of `seed`; temperature 0 takes the
   // likeliest. Looks at the last `context` ids.
   Result<int32_t> next_token(const std::vector<int32_t>& ids, uint64_t seed, uint64_t number,
@@ -32,6 +35,8 @@ class WholeModel {
 
  private:
   WholeModel(const Model& model, const Device& device);
+  // As many of samples [first, num_samples) as are taken at once.
+  Result<Tokens> read_some(const SampleSource& samples, int64_t first, int64_t num_samples) const;
 
   const Model model_;
   const Device device_;

@@ -106,8 +106,13 @@ Status PayloadLog::load_segment(int64_t number, bool last) {
     return last ? add_segment(number) : Status();
   }
   SKARV_TRY(file.read(0, std::as_writable_bytes(std::span(&header, 1))));
-  if (header.magic != kMagic || header.run != run_) {
-    return Status(Code::kFailedPrecondition, Scope::kSite, "not a payload log of this run")
+  if (header.magic != kMagic) {
+    return Status(Code::kDataLoss, Scope::kSite, "not a payload log")
+        .at(path.string())
+        .with_hint("move this file away: what it held is fetched from another island");
+  }
+  if (header.run != run_) {
+    return Status(Code::kFailedPrecondition, Scope::kSite, "a payload log of another run")
         .at(path.string())
         .with_hint("choose another folder, or move this file away");
   }

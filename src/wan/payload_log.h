@@ -29,8 +29,9 @@ struct PayloadEntry {
 
 class PayloadLog {
  public:
-  // `run`: a log of another run in the folder is kFailedPrecondition. A torn tail is cut off. A
-  // segment that reached `segment_bytes` is followed by a new one, so that prune() can delete.
+  // `run`: a log of another run in the folder is kFailedPrecondition, a file that is no log
+  // kDataLoss. A torn tail is cut off. A segment that reached `segment_bytes` is followed by a new
+  // one, so that prune() can delete.
   static Result<PayloadLog> open(const std::filesystem::path& folder, const Digest& run,
                                  int64_t segment_bytes = 256 << 20);
 

@@ -48,6 +48,27 @@ TEST(Accuracy, V100AndT4) {
   EXPECT_GT(figures.rank, 0.75);
 }
 
+// Sum of all prices of a set, with one constant of its hardware changed.
+using Price = Result<Set> (*)(const std::filesystem::path& folder, const Constants& constants);
+double priced_with(Price price, const char* hardware, const char* constant, double value) {
+  const std::string file = std::string(SKARV_SOURCE_DIR) + "/src/plan/cost/constants.json";
+  Json json = read_json(file).value();
+  json[hardware][constant] = value;
+  const Set set = price(kFolder, Constants::from_json(json, file).value()).value();
+  double sum = 0;
+  for (const Row& row : set.rows) sum += row.predicted_s;
+  return sum;
+}
+
+TEST(Accuracy, HopsAndLaunchesComeFromTheDataFile) {
+  EXPECT_GT(priced_with(a100_multi_node, "a100", "hop_us", 500),
+            priced_with(a100_multi_node, "a100", "hop_us", 5));
+  EXPECT_GT(priced_with(v100_t4, "v100_t4", "hop_us", 5000),
+            priced_with(v100_t4, "v100_t4", "hop_us", 50));
+  EXPECT_GT(priced_with(v100_t4, "v100_t4", "autograd_fraction", 1),
+            priced_with(v100_t4, "v100_t4", "autograd_fraction", 0.5));
+}
+
 TEST(Accuracy, AMissingFileIsNamed) {
   const Result<Set> set = v100_t4("no/such/folder", Constants::built_in());
   ASSERT_FALSE(set.ok());

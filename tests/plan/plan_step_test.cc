@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "plan/examples.h"
 #include "plan/simulate/step_report.h"
@@ -92,6 +93,70 @@ TEST(PlanStep, IsShownAsTableJsonAndTimeLine) {
     }
   }
   EXPECT_NEAR(busy, static_cast<double>(step.islands[0].trace.use[0].compute_ns) * 1e-3, 1e-3);
+}
+
+// docs/cost-model.md, 8: a message is 1024 us on the wire, then 1000 us of latency.
+TEST(PlanStep, TheTimeLineHasTheMessagesOnTheirWay) {
+  World world;
+  world.run = small_run(2);
+  world.cluster = cluster_of({{"s", {0, 0.5}}});
+  world.profile.links.push_back({"s/h0", "s/h1", 1e6, 1e-3});
+  world.plan.model = digest_of(world.run.model);
+  world.plan.islands = {{"s", {{1, 2, "1f1b", {{0, 2, {"s/h0/0"}}, {2, 4, {"s/h1/0"}}}}}}};
+  const Json trace = to_trace(world.step());
+  const auto sent = [&](int process, const std::string& name) {
+    for (const Json& event : trace["traceEvents"]) {
+      if (event["pid"] == process && event["name"] == name) return event;
+    }
+    return Json();
+  };
+  const Json activation = sent(0, "stage 0 to 1, microbatch 0");
+  ASSERT_TRUE(activation.is_object());
+  EXPECT_EQ(activation["cat"], "message");
+  EXPECT_DOUBLE_EQ(activation["ts"].get<double>(), 11'000);
+  EXPECT_DOUBLE_EQ(activation["dur"].get<double>(), 2024);
+  EXPECT_EQ(activation["args"]["bytes"], 1024);
+  const Json gradient = sent(1, "stage 1 to 0, microbatch 0");
+  ASSERT_TRUE(gradient.is_object());
+  EXPECT_DOUBLE_EQ(gradient["ts"].get<double>(), 103'024);
+  EXPECT_DOUBLE_EQ(gradient["dur"].get<double>(), 2024);
+}
+
+// Slices of one track cannot overlap.
+TEST(PlanStep, MessagesOnTheirWayTogetherHaveTracksOfTheirOwn) {
+  World world;
+  world.profile.links.push_back({"n/h0", "n/h1", 1e9, 50e-3});  // longer than a forward
+  const Json trace = to_trace(world.step());
+  std::map<int, double> busy_until;  // by track of the first device
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["pid"] != 0 || event["ph"] != "X" || event["cat"] != "message") continue;
+    double& end = busy_until[event["tid"].get<int>()];
+    const double begin = event["ts"].get<double>();
+    EXPECT_GE(begin, end - 1e-6) << event;
+    end = begin + event["dur"].get<double>();
+  }
+  EXPECT_GT(busy_until.size(), 1u);
+  EXPECT_FALSE(busy_until.contains(0));  // where the actions are
+}
+
+TEST(PlanStep, OneOfTwoIslandsThatIsGoneHoldsTheOtherUp) {
+  World world;
+  PlanSettings settings;
+  settings.rates.site_mtbf = 86'400;
+  EXPECT_GT(world.step(settings).goodput.seconds_paused, 600);
+  world.run.exchange.durable_copies = 1;  // then each commits alone
+  EXPECT_EQ(world.step(settings).goodput.seconds_paused, 0);
+}
+
+TEST(PlanStep, RareFailuresAreShownToo) {
+  const World world;
+  PlanSettings settings;
+  settings.rates.site_mtbf = 30 * 86'400.0;
+  const PlanStep step = world.step(settings);
+  EXPECT_THAT(to_table(step, world.plan), testing::HasSubstr("(0.067 by the mean times)"));
+  EXPECT_DOUBLE_EQ(to_json(step, world.plan)["goodput"]["expected_failures_a_day"].get<double>(),
+                   2.0 / 30);
+  EXPECT_THAT(to_table(world.step(), world.plan), testing::Not(testing::HasSubstr("a day with")));
 }
 
 TEST(PlanStep, AGivenScheduleIsPlayedAndADeadlockIsNamed) {

@@ -3,16 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 
 #include "plan/examples.h"
+#include "plan/search/chooser.h"
+#include "plan/search/refine.h"
 #include "plan/simulate/plan_step.h"
 
 namespace skarv {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 // The demo's four devices: speeds 0.7, 0.3 and 0.4, 0.2.
 Cluster demo_cluster(int64_t memory_bytes = 1'000'000'000) {
@@ -197,7 +201,11 @@ TEST(Planner, KeepersHaveToFitInHostMemory) {
   const skarv::Run run = small_run(8, 2);
   Cluster cluster = cluster_of({{"s", {1}}});
   cluster.sites[0].hosts[0].memory_bytes = 24 * num_parameters(run.model);
-  EXPECT_TRUE(make_plan(run, cluster, small_profile({1})).ok());
+  const Result<PlanReport> report = make_plan(run, cluster, small_profile({1}));
+  ASSERT_TRUE(report.ok()) << report.status();
+  const std::string bytes = human_bytes(24.0 * static_cast<double>(num_parameters(run.model)));
+  EXPECT_THAT(to_table(*report), HasSubstr("fullest keeper: s/h0, " + bytes + " of " + bytes));
+  EXPECT_EQ(to_json(*report)["host_bytes"]["s/h0"], 24 * num_parameters(run.model));
   --cluster.sites[0].hosts[0].memory_bytes;
   const Status status = make_plan(run, cluster, small_profile({1})).status();
   EXPECT_EQ(status.code(), Code::kResourceExhausted);
@@ -212,8 +220,47 @@ TEST(Planner, LeavesOutWhatWouldOnlySlowTheIsland) {
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_EQ(report->plan.idle.size(), 1);
   EXPECT_EQ(report->plan.idle[0].device, "s/h1/0");
-  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr("left out"));
+  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr("s's cpus would make the step "));
+  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr(" % longer: left out"));
   EXPECT_THAT(to_table(*report), HasSubstr("s/h1/0 stays idle"));
+}
+
+// Two equal devices whose gradients would be on their way for minutes.
+TEST(Planner, SaysWhatDevicesWouldAddThatItDoesNotNeed) {
+  Cluster cluster;
+  cluster.sites.push_back({"s", 0, {{"h", 2, 0, 100, 1e-4, {}}}});
+  cluster.sites[0].hosts[0].devices.push_back({"cpu", 1, 1'000'000'000, 0, ""});
+  const Result<PlanReport> report = make_plan(small_run(4), cluster, small_profile({1}));
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->plan.idle.size(), 1);
+  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr("need only 1 of s's cpus (2); "));
+  EXPECT_THAT(report->plan.idle[0].reason, HasSubstr(" %"));
+}
+
+// Two types in one site, the second far slower.
+TEST(Planner, ComparesWithTheBestPlanOnOneType) {
+  const skarv::Run run = small_run(24, 6);
+  Profile profile = small_profile({1, 2}, "h20");
+  for (LayerTime time : small_profile({1, 2}, "l40s").layers) {
+    for (double* seconds :
+         {&time.forward, &time.backward_input, &time.backward_weight, &time.update}) {
+      *seconds *= 3;
+    }
+    profile.layers.push_back(time);
+  }
+  Cluster cluster = cluster_of({{"s", {0, 0}}}, 1'000'000'000, "h20");
+  const Result<PlanReport> alone = make_plan(run, cluster, profile);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ(alone->best_single_chip, "") << "there is one type only";
+  HostGroup slow = cluster.sites[0].hosts[0];
+  slow.name = "slow";
+  slow.devices[0].chip = "l40s";
+  cluster.sites[0].hosts.push_back(slow);
+  const Result<PlanReport> both = make_plan(run, cluster, profile);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(both->best_single_chip, "h20");
+  EXPECT_NEAR(both->best_single_tokens_per_second / alone->tokens_per_second, 1, 0.02);
+  EXPECT_GT(both->tokens_per_second, both->best_single_tokens_per_second);
 }
 
 TEST(Planner, RefusesWhatItCannotPlan) {
@@ -232,6 +279,129 @@ TEST(Planner, RefusesWhatItCannotPlan) {
   EXPECT_EQ(code_of(run, demo_cluster(), small_profile({1})), Code::kInvalidArgument);
 }
 
+// What a search stands on, and what it plays.
+struct Scene {
+  Scene(const skarv::Run& run, const Cluster& cluster, const Profile& profile)
+      : run(run),
+        cluster(cluster),
+        profile(profile),
+        workload(Workload::from_run(run, profile).value()),
+        devices(index_devices(cluster).value()),
+        hosts(index_hosts(cluster)),
+        table(run.model, run.exchange.num_fragments) {}
+
+  const skarv::Run& run;
+  const Cluster& cluster;
+  const Profile& profile;
+  const Workload workload;
+  const DeviceIndex devices;
+  const HostIndex hosts;
+  const SlabTable table;
+  const StepWorld world{workload, cluster, devices, hosts, profile, run.precision};
+  PriceBook book;
+  const Pricer pricer{world, &table, book};
+};
+
+constexpr double kOverAtOnce = 1e-9;  // CPU seconds: the process has used more
+
+TEST(Budget, ThatIsOverAtOnceLeavesAPlanThatTookLittle) {
+  const skarv::Run run = small_run(32, 6);
+  const Cluster cluster = demo_cluster();
+  const Profile profile = small_profile({1, 2, 4});
+  int64_t num_actions[2] = {}, step_ns[2] = {};
+  for (const bool is_over : {false, true}) {
+    Scene scene(run, cluster, profile);
+    PlannerLimits limits;
+    limits.ends_at = is_over ? kOverAtOnce : 0;
+    Result<Chosen> chosen = choose({scene.pricer, run.global_batch, 1, 0, limits});
+    ASSERT_TRUE(chosen.ok()) << chosen.status();
+    chosen->plan.model = digest_of(run.model);
+    const Status checked = check_plan(chosen->plan, run.model, run, cluster);
+    EXPECT_TRUE(checked.ok()) << checked;
+    num_actions[is_over] = scene.book.num_actions;
+    step_ns[is_over] = chosen->step_ns;
+  }
+  EXPECT_LT(10 * num_actions[1], num_actions[0]);
+  EXPECT_GE(step_ns[1], step_ns[0]);
+}
+
+TEST(Budget, ThatIsOverLeavesAPlanUnrefined) {
+  const skarv::Run run = small_run(32, 6);
+  const Cluster cluster = demo_cluster();
+  const Profile profile = small_profile({1, 2, 4});
+  Scene scene(run, cluster, profile);
+  PricedPlan plan{naive_plan(run, cluster), {}};
+  for (const Island& island : plan.plan.islands) {
+    plan.island_ns.push_back(scene.pricer.play(island, {}).value().trace.step_ns);
+  }
+  const std::vector<int64_t> before = plan.island_ns;
+  const int64_t num_actions = scene.book.num_actions;
+  PlannerLimits limits;
+  limits.ends_at = kOverAtOnce;
+  Tried tried;
+  tried.limits = &limits;
+  ASSERT_TRUE(refine(scene.pricer, limits, {1'000'000}, tried, plan).ok());
+  EXPECT_EQ(plan.island_ns, before);
+  EXPECT_EQ(scene.book.num_actions, num_actions);
+  limits.ends_at = 0;
+  ASSERT_TRUE(refine(scene.pricer, limits, {1'000'000}, tried, plan).ok());
+  EXPECT_LT(std::ranges::max(plan.island_ns), std::ranges::max(before));
+}
+
+// Of all clusters that are looked at together, however little that is.
+TEST(Budget, LeavesAPlanThatFits) {
+  const skarv::Run run = small_run(32, 6);
+  const Cluster cluster = demo_cluster();
+  for (const double seconds : {1e-6, 0.05}) {
+    PlannerLimits limits;
+    limits.budget_seconds = seconds;
+    const Result<PlanReport> report = make_plan(run, cluster, small_profile({1, 2, 4}), limits);
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_TRUE(check_plan(report->plan, run.model, run, cluster).ok());
+    for (const DeviceReport& device : report->devices) EXPECT_TRUE(device.memory.fits());
+  }
+}
+
+TEST(PlanReport, MarksWhatIsEstimatedFromFiguresThatNobodyVerified) {
+  const skarv::Run run = small_run(4);
+  const auto report_of = [&](const std::string& chip, bool is_estimated) {
+    Profile profile = small_profile({1, 2}, chip);
+    profile.estimated = is_estimated;
+    return make_plan(run, cluster_of({{"s", {0}}}, 1'000'000'000, chip), profile).value();
+  };
+  const PlanReport estimated = report_of("h20", true);
+  EXPECT_THAT(to_table(estimated), HasSubstr("h20?  "));
+  EXPECT_THAT(to_table(estimated), HasSubstr("nobody verified: h20 (link bandwidth);"));
+  EXPECT_EQ(to_json(estimated)["devices"][0]["unverified"].dump(), R"(["link bandwidth"])");
+  for (const PlanReport& sure : {report_of("h20", false), report_of("h100-sxm", true)}) {
+    EXPECT_THAT(to_table(sure), Not(HasSubstr("?")));
+    EXPECT_EQ(to_json(sure)["devices"][0]["unverified"].dump(), "[]");
+  }
+}
+
+TEST(PlanReport, WhatRoundsTakeIsNotFasterThanOneType) {
+  PlanReport report;
+  report.tokens_per_second = 300;
+  report.best_single_chip = "h20";
+  report.best_single_tokens_per_second = 100;
+  EXPECT_THAT(to_table(report), HasSubstr("3.00 times as fast"));
+  report.kept_by_rounds = 0.5;
+  EXPECT_THAT(to_table(report), HasSubstr("1.50 times as fast"));
+}
+
+TEST(PlanReport, MemoryAddsUp) {
+  const Result<PlanReport> report = make_plan(
+      small_run(4), cluster_of({{"s", {0}}}, 1'000'000'000, "h20"), small_profile({1}, "h20"));
+  ASSERT_TRUE(report.ok()) << report.status();
+  const Json memory = to_json(*report)["devices"][0]["memory"];
+  EXPECT_GT(memory["reserve"].get<int64_t>(), 0);
+  int64_t sum = 0;
+  for (const auto& [name, bytes] : memory.items()) {
+    if (name != "total" && name != "limit") sum += bytes.get<int64_t>();
+  }
+  EXPECT_EQ(sum, memory["total"].get<int64_t>());
+}
+
 TEST(PlanReport, TableAndJsonCarryTheFigures) {
   const Result<PlanReport> report =
       make_plan(small_run(16, 6), demo_cluster(), small_profile({1, 2}));
@@ -239,6 +409,8 @@ TEST(PlanReport, TableAndJsonCarryTheFigures) {
   const std::string table = to_table(*report);
   EXPECT_THAT(table, HasSubstr("cpu paced 0.7"));
   EXPECT_THAT(table, HasSubstr("of the sum of the parts"));
+  EXPECT_THAT(table, HasSubstr("% if its busiest device never waited)"));
+  EXPECT_THAT(table, Not(HasSubstr("fullest keeper")));  // whose limits nobody gave
   const Json json = to_json(*report);
   EXPECT_EQ(json["devices"].size(), 4);
   EXPECT_EQ(json["step_seconds"], report->step_seconds);

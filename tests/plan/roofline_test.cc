@@ -117,6 +117,41 @@ TEST(Roofline, MeshesSendToAllNeighboursAtOnce) {
   EXPECT_LT(forward("mi300x", 8), 1.7 * forward("h100-sxm", 8));
 }
 
+// An estimate in which only what the test names takes time or is short of the data sheet.
+Result<LayerTime> estimated(const std::string& constants, LayerKind kind, int tensor_parallel) {
+  skarv::Run run;
+  run.model = Model{32000, 4096, 2, 32, 8, 128, 14336, 4096};
+  SKARV_ASSIGN(const Constants parsed,
+               Constants::from_json(Json::parse(R"({"estimate": )" + constants + "}"), "c.json"));
+  SKARV_ASSIGN(const Profile profile, estimate_profile(run, {"h20"}, parsed));
+  return layer_time(profile, "h20", kind, 1, tensor_parallel);
+}
+
+TEST(Roofline, EstimatesTakeHopsAndStartsFromTheConstants) {
+  const auto forward = [](const std::string& constants) {
+    return estimated(constants, LayerKind::kBlock, 2).value().forward;
+  };
+  // Two all-reduces of two chips: each 35 us to start and two hops.
+  EXPECT_NEAR(forward(R"({"start_us": 35, "hop_us": 3})") - forward("{}"), 2 * (35 + 2 * 3) * 1e-6,
+              1e-8);
+}
+
+TEST(Roofline, EstimatesInFp32RunAtTheirFractionOfThe16BitRate) {
+  const auto forward = [](const std::string& constants) {
+    return estimated(constants, LayerKind::kHead, 1).value().forward;
+  };
+  const double whole = forward("{}"), half = forward(R"({"fp32_fraction": 0.5})"),
+               quarter = forward(R"({"fp32_fraction": 0.25})");
+  EXPECT_GT(half, whole);
+  EXPECT_NEAR(quarter - whole, 3 * (half - whole), 1e-9);  // products take 1, 2 and 4 times as long
+}
+
+TEST(Constants, AreFewForEachHardware) {
+  const Result<Json> json = read_json(SKARV_SOURCE_DIR "/src/plan/cost/constants.json");
+  ASSERT_TRUE(json.ok()) << json.status();
+  for (const auto& [hardware, values] : json->items()) EXPECT_LT(values.size(), 10u) << hardware;
+}
+
 TEST(Constants, AreBuiltInAndComplete) {
   for (const char* hardware : {"a100", "v100_t4", "estimate"}) {
     EXPECT_TRUE(Constants::built_in().of(hardware).ok()) << hardware;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "plan/cost/host_copy.h"
 #include "plan/examples.h"
 #include "plan/schedule/builder.h"
 #include "support/random_schedule.h"
@@ -60,6 +61,12 @@ TEST(Simulate, TwoStagesAsPricedByHand) {
   EXPECT_THAT(trace.busy_ns, testing::ElementsAre(67'000'000, 186'000'000));
   EXPECT_EQ((trace.link_bytes.at({0, 1})), 2048);
   EXPECT_EQ((trace.link_bytes.at({1, 0})), 2048);
+  ASSERT_EQ(trace.transfers[0].size(), 2u);  // activations of both microbatches
+  EXPECT_EQ(trace.transfers[0][0].begin, 11'000'000);
+  EXPECT_EQ(trace.transfers[0][0].end, 13'024'000);
+  ASSERT_EQ(trace.transfers[1].size(), 2u);
+  EXPECT_EQ(trace.transfers[1][1].begin, 193'024'000);
+  EXPECT_EQ(trace.transfers[1][1].end, 195'048'000);
   const Schedule schedule = world.built();
   std::vector<std::string> compute;
   for (const Completed& done : completion_order(trace)) {
@@ -71,6 +78,51 @@ TEST(Simulate, TwoStagesAsPricedByHand) {
   }
   EXPECT_THAT(compute,
               testing::ElementsAre("F00", "F01", "F10", "B10", "B00", "F11", "B11", "B01"));
+}
+
+TEST(Simulate, MessagesThatWaitForTheLaneStartWhenTheLastHasLeft) {
+  World world = two_stages();
+  world.profile.links[0].bandwidth = 64e3;  // 16 ms a message, the next one follows after 11 ms
+  const StepTrace trace = world.simulated(world.built());
+  EXPECT_EQ(trace.transfers[0][0].begin, 11'000'000);
+  EXPECT_EQ(trace.transfers[0][0].end, 11'000'000 + 16'000'000 + 1'000'000);
+  EXPECT_EQ(trace.transfers[0][1].begin, 27'000'000);  // not 22 ms, when it was handed over
+  StepSettings settings;
+  settings.keep_spans = false;
+  EXPECT_TRUE(world.tried(world.built(), settings)->transfers.empty());
+}
+
+// As above, but chips of two makers: 1024 bytes are copied to host memory and from there at 24 GB/s
+// each, 43 ns a time; in whole ns a MiB, rounded down at the end: 1024 x 2 x 43691 / 2^20 = 85.
+TEST(Simulate, MakersMeetInHostMemory) {
+  Profile profile = small_profile({1}, "a100-sxm-80");
+  const Profile other = small_profile({1}, "mi300x");
+  profile.layers.insert(profile.layers.end(), other.layers.begin(), other.layers.end());
+  profile.links.push_back({"s/h0", "s/h1", 1e6, 1e-3});
+  Cluster cluster = cluster_of({{"s", {0, 0}}}, 0, "a100-sxm-80");
+  cluster.sites[0].hosts[1].devices[0].chip = "mi300x";
+  const World world(small_run(2), cluster, profile,
+                    {"s", {{1, 2, "1f1b", {{0, 2, {"s/h0/0"}}, {2, 4, {"s/h1/0"}}}}}});
+  const StepTrace trace = world.simulated(world.built());
+  EXPECT_EQ(trace.transfers[0][0].end, 13'024'085);
+  EXPECT_EQ(trace.transfers[1][0].end - trace.transfers[1][0].begin, 2'024'085);
+}
+
+TEST(HostCopy, BothEndsCopyButCpusAndNeighbours) {
+  Cluster cluster = cluster_of({{"s", {0, 0, 0, 0}}, {"t", {0}}}, 0, "a100-sxm-80");
+  cluster.sites[0].hosts[0].devices.push_back({"mi300x", 1, 0, 0, ""});  // s/h0/1
+  cluster.sites[0].hosts[2].devices[0].chip = "mi300x";
+  cluster.sites[0].hosts[3].devices[0].chip = "cpu";
+  const DeviceIndex devices = index_devices(cluster).value();
+  const auto copy = [&](const char* a, const char* b) {
+    return host_copy_ns_per_mib(devices.at(a), devices.at(b));
+  };
+  EXPECT_EQ(copy("s/h0/0", "s/h2/0"), 2 * 43'691);  // 2^20 bytes at 24 bytes/ns
+  EXPECT_EQ(copy("s/h0/0", "t/h0/0"), 2 * 43'691);  // one maker, but over TCP
+  EXPECT_EQ(copy("s/h0/0", "s/h3/0"), 43'691);
+  EXPECT_EQ(copy("s/h3/0", "s/h0/0"), 43'691);
+  EXPECT_EQ(copy("s/h0/0", "s/h1/0"), 0);
+  EXPECT_EQ(copy("s/h0/0", "s/h0/1"), 0);  // half the link's bandwidth instead
 }
 
 TEST(Simulate, GroupsReduceAndGatherOverTheirSlowestLink) {

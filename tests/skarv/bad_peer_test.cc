@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "skarv/program_fixture.h"
 
@@ -95,22 +96,28 @@ TEST_F(BadPeer, TruncatedExport) {
 // A coordinator that is up, and what comes to it.
 class BadGuest : public BadPeer {
  protected:
-  // The address of `coordinator`, from "coordinator of run 'bad' listens at ADDRESS".
+  // What a program tells a script when it listens; null when it said something else.
+  static Json told(const BackgroundProgram& program) {
+    const auto json = parse_json(program.first_line(), "its first line");
+    return json.ok() && json->is_object() && json->contains("address") ? *json : Json();
+  }
   static std::string address_of(const BackgroundProgram& coordinator) {
-    const std::string& line = coordinator.first_line();
-    return line.substr(line.rfind(' ') + 1);
+    const Json json = told(coordinator);
+    return json.is_null() ? "" : json["address"].get<std::string>();
   }
   std::vector<std::string> coordinator(const std::string& folder) const {
-    return {SKARV_PROGRAM, "coordinator", "--job", "job.json", "--folder",
-            folder,        "--certs",     "certs", "--listen", "127.0.0.1:0"};
+    return {SKARV_PROGRAM, "coordinator", "--job",    "job.json",    "--folder", folder,
+            "--certs",     "certs",       "--listen", "127.0.0.1:0", "--json"};
+  }
+  static std::vector<std::string> join(const std::string& certs, const BackgroundProgram& host) {
+    return {SKARV_PROGRAM, "join",     "--job",       "job.json",      "--island",
+            "south",       "--folder", "j",           "--json",        "--certs",
+            certs,         "--listen", "127.0.0.1:0", "--coordinator", address_of(host)};
   }
   void expect_refused(const std::string& certs, const std::vector<std::string>& words) {
     const BackgroundProgram host(coordinator("c"), folder_, kDeadline);
-    ASSERT_NE(host.first_line().find("listens at"), std::string::npos) << host.first_line();
-    const ProgramEnd end = run_program(
-        {SKARV_PROGRAM, "join", "--job", "job.json", "--island", "south", "--folder", "j",
-         "--certs", certs, "--listen", "127.0.0.1:0", "--coordinator", address_of(host)},
-        folder_, kDeadline);
+    ASSERT_FALSE(told(host).is_null()) << host.first_line();
+    const ProgramEnd end = run_program(join(certs, host), folder_, kDeadline);
     EXPECT_EQ(end.exit_code, 3) << end.text;
     EXPECT_NE(end.text.find(address_of(host)), std::string::npos) << end.text;
     for (const std::string& word : words) {
@@ -129,9 +136,50 @@ TEST_F(BadGuest, WrongToken) {
 
 TEST_F(BadGuest, AnotherAuthority) { expect_refused("other", {"certificate", "authority"}); }
 
+// With any free port to listen at, only the program itself knows which.
+TEST_F(BadGuest, CoordinatorTellsAPersonAndAScriptWhereItListens) {
+  std::vector<std::string> command = coordinator("c");
+  {
+    const BackgroundProgram host(command, folder_, kDeadline);
+    const Json json = told(host);
+    ASSERT_FALSE(json.is_null()) << host.first_line();
+    EXPECT_TRUE(address_of(host).starts_with("127.0.0.1:")) << json;
+    EXPECT_FALSE(address_of(host).ends_with(":0")) << json;
+    EXPECT_EQ(json["run"], "bad");
+    EXPECT_EQ(json["folder"], "c");
+  }
+  command.pop_back();
+  const BackgroundProgram host(command, folder_, kDeadline);
+  EXPECT_TRUE(host.first_line().starts_with("coordinator of run 'bad' listens at 127.0.0.1:"))
+      << host.first_line();
+}
+
+class SlowGuest : public BadGuest {};
+
+TEST_F(SlowGuest, TellsAScriptWhereItListensAndWhatItJoined) {
+  constexpr auto kWorkerDeadline = std::chrono::seconds(60);
+  const BackgroundProgram host(coordinator("c"), folder_, kDeadline);
+  ASSERT_FALSE(told(host).is_null()) << host.first_line();
+  BackgroundProgram guest(join("certs", host), folder_, kWorkerDeadline);
+  if (!fs::exists(worker_path())) {
+    EXPECT_NE(guest.first_line().find("skarv-worker"), std::string::npos) << guest.first_line();
+    return;
+  }
+  const Json json = told(guest);
+  ASSERT_FALSE(json.is_null()) << guest.first_line();
+  EXPECT_TRUE(address_of(guest).starts_with("127.0.0.1:")) << json;
+  EXPECT_FALSE(address_of(guest).ends_with(":0")) << json;
+  EXPECT_EQ(json["run"], "bad");
+  EXPECT_EQ(json["island"], "south");
+  EXPECT_EQ(json["coordinator"], address_of(host));
+  // In order, for the sake of its workers, which would outlive it.
+  const ProgramEnd end = guest.interrupt(kWorkerDeadline);
+  EXPECT_EQ(end.exit_code, 130) << end.text;
+}
+
 TEST_F(BadGuest, InterruptedCoordinatorSaysHowToGoOn) {
   BackgroundProgram host(coordinator("c"), folder_, kDeadline);
-  ASSERT_NE(host.first_line().find("listens at"), std::string::npos) << host.first_line();
+  ASSERT_FALSE(told(host).is_null()) << host.first_line();
   const ProgramEnd end = host.interrupt(kDeadline);
   EXPECT_EQ(end.exit_code, 130) << end.text;
   for (const char* word : {"interrupted", "ledger", "hint: the same command"}) {
@@ -141,7 +189,7 @@ TEST_F(BadGuest, InterruptedCoordinatorSaysHowToGoOn) {
 
 TEST_F(BadGuest, SecondCoordinatorOfOneFolder) {
   const BackgroundProgram host(coordinator("c"), folder_, kDeadline);
-  ASSERT_NE(host.first_line().find("listens at"), std::string::npos) << host.first_line();
+  ASSERT_FALSE(told(host).is_null()) << host.first_line();
   const ProgramEnd end = run_program(coordinator("c"), folder_, kDeadline);
   EXPECT_EQ(end.exit_code, 3) << end.text;
   for (const char* word : {"c/ledger.sqlite", "another coordinator", "hint: "}) {

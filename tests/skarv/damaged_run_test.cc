@@ -124,8 +124,8 @@ TEST_F(SlowDamagedRun, IsNamedAtResumeAndNothingIsLost) {
        {"island.log", "is empty, but the outer state is of round", "from a copy"},
        [log](const fs::path& run) { fs::remove(run / log); }},
       {"payload log of something else",
-       2,
-       {"payloads-", "not a payload log of this run"},
+       4,
+       {"payloads-", "not a payload log", "move this file away"},
        [](const fs::path& run) {
          for (const auto& file : fs::directory_iterator(run / "north/keeper/payloads")) {
            write_text(file.path(), std::string(200, 'x'));

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <map>
+
 #include "base/json.h"
 #include "base/text.h"
 #include "skarv/program_fixture.h"
@@ -56,6 +58,39 @@ TEST(CommandLine, FlagsThatRepeatDoNotSwallowWhatComesAfterThem) {
   }
 }
 
+// Of every verb that offers JSON: a command that shows it here, or nothing where it is shown with
+// company (bad_peer_test.cc) or starts workers (tests/system).
+TEST(Json, IsOneDocumentOfEveryVerbThatOffersIt) {
+  const std::map<std::string, std::string> commands = {
+      {"data", "data corpus --vocabulary 300 --out x"},
+      {"plan", "plan run.toml --cluster cluster.toml --profile profile.json --out o.json"},
+      {"simulate",
+       "simulate run.toml --cluster cluster.toml --profile profile.json --plan plan.json"},
+      {"status", "status r"},
+      {"export", "export island --out model"},
+      {"cert", "cert north --folder c"},
+      {"coordinator", ""},
+      {"join", ""},
+      {"probe", ""},
+      {"train", ""},
+      {"generate", ""}};
+  const InputsOfOne inputs;
+  fs::create_directories(inputs.folder / "r/coordinator");
+  write_text(inputs.folder / "r/coordinator/status.json", "{\"committed\": 2}");
+  for (const std::string& verb : verbs_of_program()) {
+    SCOPED_TRACE(verb);
+    const std::string help = skarv(inputs.folder, verb + " --help").text;
+    const auto found = commands.find(verb);
+    ASSERT_EQ(help.find("--json") != std::string::npos, found != commands.end()) << help;
+    if (found == commands.end() || found->second.empty()) continue;
+    const ProgramEnd end = skarv(inputs.folder, found->second + " --json");
+    EXPECT_EQ(end.exit_code, 0) << end.text;
+    const auto json = parse_json(end.text, "the output");
+    ASSERT_TRUE(json.ok()) << json.status() << "\n" << end.text;
+    EXPECT_TRUE(json->is_object()) << end.text;
+  }
+}
+
 // What a person reads below the table, a script finds too.
 TEST(Plan, TellsAScriptWhatAChangeMoves) {
   const InputsOfOne inputs;
@@ -67,7 +102,7 @@ TEST(Plan, TellsAScriptWhatAChangeMoves) {
   ASSERT_TRUE(json.ok()) << json.status();
   ASSERT_TRUE(json->contains("change")) << end.text;
   EXPECT_EQ((*json)["change"]["moved_bytes"], 0);
-  EXPECT_EQ((*json)["change"]["is_kept"], true);
+  EXPECT_EQ((*json)["change"]["choice"], "kept");
 }
 
 // A plan that is only priced need not fit; that it does not is said to both.

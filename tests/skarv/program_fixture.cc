@@ -205,6 +205,19 @@ ProgramEnd run_program(const std::vector<std::string>& command, const fs::path& 
   return end;
 }
 
+std::vector<std::string> verbs_of_program() {
+  const std::string text =
+      run_program({SKARV_PROGRAM}, fs::temp_directory_path(), std::chrono::seconds(10)).text;
+  const std::string before = "the verbs are ";
+  const size_t place = text.find(before);
+  if (place == std::string::npos) throw std::runtime_error("no verbs in: " + text);
+  std::vector<std::string> verbs;
+  for (const std::string& verb : split(split(text.substr(place + before.size()), '\n')[0], ',')) {
+    verbs.push_back(verb.substr(verb.find_first_not_of(' ')));
+  }
+  return verbs;
+}
+
 std::map<std::string, std::string> picture_of(const fs::path& folder) {
   std::map<std::string, std::string> picture;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {

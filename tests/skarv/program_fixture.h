@@ -35,6 +35,9 @@ class BackgroundProgram {
   std::string first_line_;
 };
 
+// The verbs of the program, as it tells them to one who names none.
+std::vector<std::string> verbs_of_program();
+
 // Everything that lies below `folder`: path and digest of the content.
 std::map<std::string, std::string> picture_of(const std::filesystem::path& folder);
 

@@ -4,7 +4,9 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "plan/outer/goodput.h"
 #include "skarv/program_fixture.h"
+#include "wan/round/view.h"
 
 namespace skarv {
 namespace {
@@ -55,6 +57,59 @@ TEST_F(SimulateVerb, FiguresAgreeAndSavedSchedulesPlayTheSame) {
   const ProgramEnd slow = run("--slow north/a/0=2");
   ASSERT_EQ(slow.exit_code, 0) << slow.text;
   EXPECT_NE(slow.text.find("south waits for north"), std::string::npos) << slow.text;
+}
+
+// North's pipeline cut in two, so that there are messages.
+TEST_F(SimulateVerb, GettingGoingIsPricedWhereItIsAskedFor) {
+  edit(folder_ / "cluster.toml", "pace = 0.7", "count = 2, pace = 0.7");
+  Json plan = read_json(folder_ / "plan.json").value();
+  for (Json& island : plan["islands"]) {
+    if (island["name"] != "north") continue;
+    island["pipelines"][0]["microbatch"] = 1;
+    island["pipelines"][0]["stages"] =
+        Json::array({{{"layers", {0, 2}}, {"devices", Json::array({"north/a/0"})}},
+                     {{"layers", {2, 4}}, {"devices", Json::array({"north/a/1"})}}});
+  }
+  write_text(folder_ / "plan.json", plan.dump());
+  const auto north_of = [&](const std::string& words) {
+    const ProgramEnd end = run("--json" + words);
+    EXPECT_EQ(end.exit_code, 0) << end.text;
+    const auto json = parse_json(end.text, "stdout");
+    return json.ok() ? (*json)["islands"][0] : Json();
+  };
+  const auto seconds = [](const Json& north) { return north["step_seconds"].get<double>(); };
+  const Json plain = north_of("");
+  ASSERT_TRUE(plain.is_object());
+  ASSERT_EQ(plain["name"], "north");
+
+  const Json step = north_of(" --step-start-up 1s");
+  EXPECT_NEAR(seconds(step), seconds(plain) + 1, 1e-9);
+  EXPECT_NEAR(step["devices"][0]["seconds"]["start_up"].get<double>(), 1, 1e-9);
+  // The first microbatch passes two forwards and two backwards, and an update ends the step.
+  EXPECT_GT(seconds(north_of(" --action-start-up 1s")), seconds(plain) + 5 - 1e-6);
+  // An activation and its gradient.
+  EXPECT_GT(seconds(north_of(" --message-start-up 1s")), seconds(plain) + 1);
+
+  for (const char* flag : {"--step-start-up", "--action-start-up", "--message-start-up"}) {
+    for (const char* wrong : {"3x", "2h"}) {
+      const ProgramEnd end = run(cat(flag, " ", wrong));
+      EXPECT_EQ(end.exit_code, 2);
+      EXPECT_NE(end.text.find(flag), std::string::npos) << end.text;
+    }
+  }
+}
+
+// Neither room may include the other.
+TEST(SimulatedQuorum, IsTheProtocols) {
+  for (int num_islands = 1; num_islands <= 9; ++num_islands) {
+    for (int durable_copies = 1; durable_copies <= 5; ++durable_copies) {
+      ExchangeSettings exchange;
+      exchange.durable_copies = durable_copies;
+      EXPECT_EQ(islands_to_commit(exchange, num_islands),
+                wan::quorum_of(num_islands, durable_copies))
+          << num_islands << " islands, " << durable_copies << " copies";
+    }
+  }
 }
 
 TEST_F(SimulateVerb, ADayWithFailuresCostsRestartsAndWhatWasNotYetSaved) {

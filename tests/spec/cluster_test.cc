@@ -45,6 +45,9 @@ TEST(Chip, CatalogMarksWhatNobodyVerified) {
   EXPECT_EQ(find_chip("h100-sxm")->dense_flops.value, 989e12);
   EXPECT_FALSE(find_chip("ascend-910b4")->memory_bytes.verified);
   EXPECT_FALSE(find_chip("cpu")->dense_flops.verified);
+  EXPECT_THAT(unverified_figures(*find_chip("h100-sxm")), testing::IsEmpty());
+  EXPECT_THAT(unverified_figures(*find_chip("ascend-910b4")),
+              testing::ElementsAre("memory", "memory bandwidth", "link bandwidth"));
   EXPECT_FALSE(find_chip("v100-sxm2-32")->has_bf16);
   const Status status = find_chip("a100-sxm-8").status();
   EXPECT_EQ(status.code(), Code::kNotFound);

@@ -22,15 +22,6 @@ std::string plain(int steps) {
   return "mode = \"local\"\noverlap_steps = 0\ninner_steps = " + std::to_string(steps);
 }
 
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    difference += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
-    norm += std::pow(static_cast<double>(a[i]), 2);
-  }
-  return std::sqrt(difference / norm);
-}
-
 double worst_apart(const std::vector<double>& a, const std::vector<double>& b) {
   double worst = 0;
   for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {

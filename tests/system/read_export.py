@@ -1,6 +1,7 @@
 """read_export.py <export> <samples.json>: the mean loss of the samples (rows of ids; the last id
 is a target only) and the greedy continuation of "prompt" by "tokens" ids, from transformers'
-own implementation of the model. Prints JSON."""
+own implementation of the model. Prints JSON; the logits of each sample's last position go to the
+file "logits", as raw fp32."""
 import json
 import sys
 
@@ -15,6 +16,7 @@ tokenizer = AutoTokenizer.from_pretrained(export)
 with torch.no_grad():
     samples = torch.tensor(request["samples"])
     logits = model(samples[:, :-1]).logits
+    logits[:, -1].contiguous().numpy().tofile(request["logits"])
     loss = torch.nn.functional.cross_entropy(
         logits.double().flatten(0, 1), samples[:, 1:].flatten()
     ).item()

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <map>
 
@@ -138,10 +140,7 @@ std::string SiteRun::said() const {
 std::vector<double> SiteRun::losses() const {
   std::map<int64_t, std::pair<double, double>> sums;  // of loss and tokens, by step
   for (const std::string& site : sites_) {
-    std::ifstream file(out() / site / "events.jsonl");
-    for (std::string line; std::getline(file, line);) {
-      const Json event = Json::parse(line, nullptr, false);
-      if (event.is_discarded() || event.value("what", "") != "step") continue;
+    for (const Json& event : events_of(out() / site, "step")) {
       auto& [loss, tokens] = sums[event.at("steps").get<int64_t>()];
       const double count = event.at("tokens").get<double>();
       loss += event.at("loss").get<double>() * count;
@@ -176,6 +175,15 @@ std::vector<float> SiteRun::checkpointed(const std::string& site,
     if (!status.ok()) ADD_FAILURE() << status.to_string();
   }
   return values;
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    norm += std::pow(static_cast<double>(a[i]), 2);
+  }
+  return std::sqrt(difference / norm);
 }
 
 std::string output_of(const std::vector<std::string>& command) {

@@ -39,6 +39,8 @@ class SiteRun {
   std::vector<std::string> sites_;
 };
 
+// |a - b| / |a|, in double.
+double distance(const std::vector<float>& a, const std::vector<float>& b);
 // The whole of `text` that a program printed, or a failed test.
 std::string output_of(const std::vector<std::string>& command);
 

@@ -140,17 +140,6 @@ Json plan_file(const std::filesystem::path& run_file) {
           {"islands", Json::array({north, south})}};
 }
 
-// A file that is written to may end in half a line.
-std::vector<Json> lines_of(const std::filesystem::path& path) {
-  std::vector<Json> lines;
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    Json json = Json::parse(line, nullptr, false);
-    if (!json.is_discarded()) lines.push_back(std::move(json));
-  }
-  return lines;
-}
-
 struct Tokens {
   std::filesystem::path folder = fresh_folder("tokens");
   Tokens() {
@@ -201,6 +190,17 @@ bool lives(pid_t pid) {
   std::getline(file, text);
   const size_t end = text.rfind(')');  // the name may hold anything
   return end != std::string::npos && end + 2 < text.size() && text[end + 2] != 'Z';
+}
+
+std::vector<Json> events_of(const std::filesystem::path& folder, const std::string& what) {
+  std::vector<Json> found;
+  std::ifstream file(folder / "events.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    // A file that is written to may end in half a line.
+    Json event = Json::parse(line, nullptr, false);
+    if (event.is_object() && event.value("what", "") == what) found.push_back(std::move(event));
+  }
+  return found;
 }
 
 SystemRun::SystemRun(const RunShape& shape, const std::string& name) : folder_(fresh_folder(name)) {
@@ -282,11 +282,7 @@ Json SystemRun::read(const std::string& file) const {
 }
 
 std::vector<Json> SystemRun::events(const std::string& who, const std::string& what) const {
-  std::vector<Json> found;
-  for (Json& line : lines_of(out() / who / "events.jsonl")) {
-    if (line.value("what", "") == what) found.push_back(std::move(line));
-  }
-  return found;
+  return events_of(out() / who, what);
 }
 
 int64_t SystemRun::steps_done(const std::string& island) const {
@@ -384,13 +380,25 @@ std::string SystemRun::last_words() const {
                     "\ncoordinator: ", coordinator_status().dump());
 }
 
-::testing::AssertionResult each_sample_counted_once(const std::vector<LedgerRound>& ledger) {
+::testing::AssertionResult each_sample_counted_once(const std::vector<LedgerRound>& ledger,
+                                                    const Json& coordinator_status) {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  int64_t num_counted = 0;
   for (const LedgerRound& round : ledger) {
     for (const Json& delivered : round.record.at("delivered")) {
-      for (const Json& range : delivered.at("contribution").at("samples")) {
+      const Json& contribution = delivered.at("contribution");
+      int64_t num_samples = 0;
+      for (const Json& range : contribution.at("samples")) {
         ranges.emplace_back(range.at(0).get<uint64_t>(), range.at(1).get<uint64_t>());
+        num_samples += static_cast<int64_t>(ranges.back().second - ranges.back().first);
       }
+      const auto steps = contribution.at("steps").get<int64_t>();
+      if (num_samples != steps * kGlobalBatch / 2) {
+        return ::testing::AssertionFailure()
+               << "round " << round.round << " counts " << num_samples << " samples for " << steps
+               << " steps of " << contribution.at("island");
+      }
+      num_counted += num_samples;
     }
   }
   if (ranges.empty()) return ::testing::AssertionFailure() << "the ledger names no samples";
@@ -401,6 +409,10 @@ std::string SystemRun::last_words() const {
              << "samples counted twice: " << ranges[i - 1].first << ".." << ranges[i - 1].second
              << " and " << ranges[i].first << ".." << ranges[i].second;
     }
+  }
+  if (!coordinator_status.is_object() || coordinator_status.at("samples_used") != num_counted) {
+    return ::testing::AssertionFailure() << ledger.size() << " records count " << num_counted
+                                         << " samples, the coordinator says " << coordinator_status;
   }
   return ::testing::AssertionSuccess();
 }

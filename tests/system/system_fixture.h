@@ -22,7 +22,7 @@
 
 namespace skarv::testing {
 
-// Samples of a step.
+// Samples of a step, of which each island takes half.
 inline constexpr int64_t kGlobalBatch = 64;
 
 struct RunShape {
@@ -97,10 +97,15 @@ std::optional<int> run_program(const std::vector<std::string>& command,
                                const std::filesystem::path& log, Duration limit);
 // True while a process with this id is there and no zombie.
 bool lives(pid_t pid);
+// Lines of the events.jsonl of this folder whose "what" is this, oldest first.
+std::vector<Json> events_of(const std::filesystem::path& folder, const std::string& what);
 
 // --- what must hold at the end of every run
-// Ranges of samples in the records do not overlap.
-::testing::AssertionResult each_sample_counted_once(const std::vector<LedgerRound>& ledger);
+// Whatever was killed, trained again or leased again: no sample stands in two contributions, each
+// contribution has all samples of its steps, and those samples are all that the coordinator counts
+// as used.
+::testing::AssertionResult each_sample_counted_once(const std::vector<LedgerRound>& ledger,
+                                                    const Json& coordinator_status);
 // Every round of `before` is in `after`, unchanged; rounds are 1, 2, 3...; each record names the
 // chain of the one before.
 ::testing::AssertionResult nothing_lost(const std::vector<LedgerRound>& before,

@@ -1,12 +1,14 @@
 // What a run exports is the model that it trained, in the eyes of another implementation: the
-// transformers package of the environment loads it, finds the same loss on the held-out samples and
-// continues a text with the same tokens.
+// transformers package of the environment loads it, finds the same loss and the same logits on the
+// held-out samples and continues a text with the same tokens.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "data/sample_index.h"
 #include "data/token_file.h"
@@ -18,7 +20,8 @@ namespace {
 
 const char* const kPython = SKARV_SOURCE_DIR "/.venv/bin/python";
 constexpr int kContext = 32, kSamples = 16, kGenerated = 24;
-constexpr double kLossTolerance = 1e-5;  // relative
+constexpr double kLossTolerance = 1e-5;    // relative
+constexpr double kLogitsTolerance = 1e-5;  // of their norm
 const char* const kPrompt = "const std::";
 
 Json held_out_samples() {
@@ -35,7 +38,16 @@ Json held_out_samples() {
   return samples;
 }
 
-TEST(SlowTransformers, FindsTheSameLossAndTheSameContinuation) {
+std::vector<float> floats_of(const std::filesystem::path& path) {
+  const auto bytes = read_file(path);
+  EXPECT_TRUE(bytes.ok()) << bytes.status();
+  if (!bytes.ok()) return {};
+  std::vector<float> values(bytes->size() / sizeof(float));
+  std::memcpy(values.data(), bytes->data(), values.size() * sizeof(float));
+  return values;
+}
+
+TEST(SlowTransformers, FindsTheSameLossLogitsAndContinuation) {
   if (!std::filesystem::exists(kPython)) GTEST_SKIP() << "no .venv";
   SiteRun run("transformers",
               {.samples = {8},
@@ -46,8 +58,10 @@ TEST(SlowTransformers, FindsTheSameLossAndTheSameContinuation) {
   output_of({SKARV_PROGRAM, "export", run.out().string(), "--out", exported});
 
   const auto request = run.out() / "request.json";
+  const auto their_logits = run.out() / "their_logits", our_logits = run.out() / "our_logits";
   std::ofstream(request) << Json{
       {"samples", held_out_samples()},
+      {"logits", their_logits.string()},
       {"prompt", kPrompt},
       {"tokens", kGenerated}}.dump();
   const std::string said = output_of(
@@ -61,13 +75,20 @@ TEST(SlowTransformers, FindsTheSameLossAndTheSameContinuation) {
       std::filesystem::path(SKARV_PROGRAM).parent_path().parent_path() / "worker" / "skarv-worker";
   const Json ours =
       Json::parse(output_of({worker.string(), "evaluate", "--checkpoint", exported, "--data",
-                             shared_tokens().string(), "--samples", cat(kSamples), "--json"}),
+                             shared_tokens().string(), "--samples", cat(kSamples), "--logits",
+                             our_logits.string(), "--json"}),
                   nullptr, false);
   ASSERT_TRUE(ours.is_object());
   const double apart =
       std::abs(ours.at("loss").get<double>() / theirs.at("loss").get<double>() - 1);
   EXPECT_LE(apart, kLossTolerance);
-  std::printf("loss %.6f, transformers %.2g apart\n", ours.at("loss").get<double>(), apart);
+  const std::vector<float> wanted = floats_of(their_logits), logits = floats_of(our_logits);
+  ASSERT_GE(wanted.size(), static_cast<size_t>(kSamples));
+  ASSERT_EQ(logits.size(), wanted.size());
+  const double logits_apart = distance(wanted, logits);
+  EXPECT_LE(logits_apart, kLogitsTolerance);
+  std::printf("loss %.6f, transformers %.2g apart, logits %.2g\n", ours.at("loss").get<double>(),
+              apart, logits_apart);
 
   const Json text =
       Json::parse(output_of({SKARV_PROGRAM, "generate", exported, "--prompt", kPrompt, "--tokens",

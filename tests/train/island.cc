@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -22,6 +25,16 @@ namespace {
 std::vector<float> floats_of(const at::Tensor& tensor) {
   const at::Tensor host = tensor.to(at::kCPU, at::kFloat).contiguous();
   return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += a[i] * a[i];
+  }
+  return std::sqrt(difference / std::max(norm, 1e-30));
 }
 
 class NoHost : public TrainerHost {
@@ -79,6 +92,10 @@ Pipeline pipeline_of(int microbatch, int64_t samples, const std::vector<StageOf>
         {.first = stage.first, .last = stage.last, .devices = {stage.device}});
   }
   return pipeline;
+}
+
+IslandSpec one_device(const Run& run) {
+  return {.run = run, .pipelines = {pipeline_of(12, 12, {{0, 6, "north/a/0"}})}};
 }
 
 Plan plan_of(const IslandSpec& spec) {
@@ -176,6 +193,25 @@ Curve train(const IslandSpec& spec, int64_t num_steps) {
   curve.seconds = to_seconds(Clock::real().now() - start);
   std::filesystem::remove_all(connect.store);
   return curve;
+}
+
+void expect_same(const Curve& curve, const Curve& expected, double gradient_tolerance,
+                 double loss_tolerance) {
+  double worst_gradient = 0, worst_loss = 0;
+  for (size_t slab = 0; slab < expected.first_gradients.size(); ++slab) {
+    const double apart = distance(expected.first_gradients[slab], curve.first_gradients[slab]);
+    EXPECT_LE(apart, gradient_tolerance) << "slab " << slab;
+    worst_gradient = std::max(worst_gradient, apart);
+    EXPECT_EQ(curve.weights[slab], curve.replicas[slab]) << "slab " << slab;
+  }
+  for (size_t step = 0; step < expected.losses.size(); ++step) {
+    const double apart = std::abs(curve.losses[step] / expected.losses[step] - 1);
+    EXPECT_LE(apart, loss_tolerance) << "step " << step;
+    worst_loss = std::max(worst_loss, apart);
+  }
+  testing::Test::RecordProperty("worst_gradient", std::to_string(worst_gradient));
+  std::printf("worst: gradient %.2g, loss %.2g; loss %.3f -> %.3f in %.1f s\n", worst_gradient,
+              worst_loss, curve.losses.front(), curve.losses.back(), curve.seconds);
 }
 
 }  // namespace skarv::train

@@ -53,10 +53,16 @@ struct Curve {
   double seconds = 0;
 };
 
+IslandSpec one_device(const Run& run);  // of tiny_run's batch
 Plan plan_of(const IslandSpec& spec);
 Schedule schedule_of(const IslandSpec& spec, const Plan& plan);
 
 // Fails the test on any error. `torch_devices`: libtorch name by maker, "cpu" where absent.
 Curve train(const IslandSpec& spec, int64_t num_steps);
+
+// Another layout or maker, the same numbers: each slab's first gradient within a part of its norm,
+// each step's loss within a part of itself; receivers have the owner's weights bit for bit.
+void expect_same(const Curve& curve, const Curve& expected, double gradient_tolerance = 1e-5,
+                 double loss_tolerance = 1e-4);
 
 }  // namespace skarv::train

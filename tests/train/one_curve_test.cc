@@ -14,46 +14,10 @@ namespace skarv::train {
 namespace {
 
 constexpr int64_t kSteps = 50;
-constexpr double kGradientTolerance = 1e-5;  // of the norm of each slab's gradient
-constexpr double kLossTolerance = 1e-4;      // relative, every step
-
-IslandSpec one_device(const Run& run) {
-  return {.run = run, .pipelines = {pipeline_of(12, 12, {{0, 6, "north/a/0"}})}};
-}
 
 const Curve& reference() {
   static const Curve curve = train(one_device(tiny_run(kSteps)), kSteps);
   return curve;
-}
-
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    difference += (a[i] - b[i]) * (a[i] - b[i]);
-    norm += a[i] * a[i];
-  }
-  return std::sqrt(difference / std::max(norm, 1e-30));
-}
-
-void expect_same(const Curve& curve, const Curve& expected, double gradient_tolerance,
-                 double loss_tolerance) {
-  double worst_gradient = 0, worst_loss = 0;
-  for (size_t slab = 0; slab < expected.first_gradients.size(); ++slab) {
-    const double apart = distance(expected.first_gradients[slab], curve.first_gradients[slab]);
-    EXPECT_LE(apart, gradient_tolerance) << "slab " << slab;
-    worst_gradient = std::max(worst_gradient, apart);
-    // Receivers have the owner's weights bit for bit.
-    EXPECT_EQ(curve.weights[slab], curve.replicas[slab]) << "slab " << slab;
-  }
-  for (size_t step = 0; step < expected.losses.size(); ++step) {
-    const double apart = std::abs(curve.losses[step] / expected.losses[step] - 1);
-    EXPECT_LE(apart, loss_tolerance) << "step " << step;
-    worst_loss = std::max(worst_loss, apart);
-  }
-  testing::Test::RecordProperty("worst_gradient", std::to_string(worst_gradient));
-  std::printf("worst: gradient %.2g, loss %.2g; loss %.3f -> %.3f in %.1f s\n", worst_gradient,
-              worst_loss, curve.losses.front(), curve.losses.back(), curve.seconds);
 }
 
 TEST(OneCurve, OneDeviceLearns) {
@@ -67,7 +31,7 @@ TEST(OneCurve, FourUnevenStages) {
       .pipelines = {pipeline_of(
           5, 12,
           {{0, 3, "north/a/0"}, {3, 4, "north/a/1"}, {4, 5, "north/a/2"}, {5, 6, "north/a/3"}})}};
-  expect_same(train(spec, kSteps), reference(), kGradientTolerance, kLossTolerance);
+  expect_same(train(spec, kSteps), reference());
 }
 
 TEST(OneCurve, TwoPipelinesWithUnevenShares) {
@@ -76,7 +40,7 @@ TEST(OneCurve, TwoPipelinesWithUnevenShares) {
       .pipelines = {pipeline_of(2, 7, {{0, 2, "north/a/0"}, {2, 6, "north/a/1"}}),
                     pipeline_of(1, 5, {{0, 4, "north/a/2"}, {4, 6, "north/a/3"}})},
       .owner_share = {{"north/a/0", 0.0}, {"north/a/3", 2.0}}};
-  expect_same(train(spec, kSteps), reference(), kGradientTolerance, kLossTolerance);
+  expect_same(train(spec, kSteps), reference());
 }
 
 TEST(OneCurve, TwoSitesOverTcp) {
@@ -85,7 +49,7 @@ TEST(OneCurve, TwoSitesOverTcp) {
       .pipelines = {pipeline_of(3, 8, {{0, 6, "north/a/0"}}),
                     pipeline_of(4, 4, {{0, 2, "south/a/0"}, {2, 6, "south/a/1"}})},
       .transport = "tcp"};
-  expect_same(train(spec, kSteps), reference(), kGradientTolerance, kLossTolerance);
+  expect_same(train(spec, kSteps), reference());
 }
 
 TEST(OneCurve, InterleavedStagesAndTiedEmbedding) {
@@ -99,7 +63,7 @@ TEST(OneCurve, InterleavedStagesAndTiedEmbedding) {
               4, 8,
               {{0, 2, "north/a/0"}, {2, 3, "north/a/1"}, {3, 4, "north/a/0"}, {4, 6, "north/a/1"}}),
           pipeline_of(4, 4, {{0, 6, "north/a/2"}})}};
-  expect_same(train(spec, kSteps), expected, kGradientTolerance, kLossTolerance);
+  expect_same(train(spec, kSteps), expected);
 }
 
 // bf16 rounds activations and weights to 8 bits: layouts differ by that, never by drift, because

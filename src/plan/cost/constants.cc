@@ -27,6 +27,10 @@ constexpr Name kNames[] = {
     {"link_fraction", &HardwareConstants::link_fraction, 0.01, 1},
     {"network_fraction", &HardwareConstants::network_fraction, 0.01, 1},
     {"step_ms", &HardwareConstants::step_ms, 0, 1e6},
+    {"hop_us", &HardwareConstants::hop_us, 0, 1e6},
+    {"start_us", &HardwareConstants::start_us, 0, 1e6},
+    {"fp32_fraction", &HardwareConstants::fp32_fraction, 0.01, 1},
+    {"autograd_fraction", &HardwareConstants::autograd_fraction, 0, 1},
 };
 
 Status set(HardwareConstants& constants, const std::string& key, const Json& value,

@@ -3,6 +3,8 @@
 // docs/accuracy.md has how they were found, bench/accuracy/fit.py finds them.
 #pragma once
 
+#include <cmath>
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -21,6 +23,14 @@ struct HardwareConstants {
   double link_fraction = 1;        // of the chip's link inside a host, in collectives
   double network_fraction = 1;     // of the NICs' bandwidth, between hosts
   double step_ms = 0;              // of the framework, once an optimizer step
+  double hop_us = 0;    // from one device to the next: of a message, of a round of a collective
+  double start_us = 0;  // a collective's kernel launch and rendezvous, on the devices
+  double fp32_fraction = 1;  // of the 16-bit matmul rate, where a run computes in fp32 (as TF32)
+  // Of the host's time for a forward, what launching its backward takes: autograd does it from C++.
+  double autograd_fraction = 1;
+
+  int64_t hop_ns() const { return std::llround(hop_us * 1e3); }
+  int64_t start_ns() const { return std::llround(start_us * 1e3); }
 };
 
 class Constants {

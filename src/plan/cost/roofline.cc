@@ -8,10 +8,6 @@ namespace skarv {
 namespace {
 
 constexpr int kMaxDegree = 8, kMaxMicrobatch = 64;
-// Inside a collective from one chip of a host to the next, and to get it going: with these the ring
-// meets the all-reduces of 1 MB to 1 GB that bench/validation has of A100: 8 % off in the mean.
-constexpr int64_t kHopNs = 3000, kStartNs = 35'000;
-constexpr double kFp32Share = 0.5;  // of the 16-bit rate, where a run computes in fp32 (as TF32)
 
 // Makers without a switch give the rate to each neighbour; a group of all of them sends to all at
 // once.
@@ -42,14 +38,15 @@ void add_chip(Profile& profile, const Run& run, const Chip& chip,
   const Model& model = run.model;
   const auto shape = TransformerShape::of(model, static_cast<int>(element_bytes(run.precision)));
   ChipRates rates = rates_of(chip, constants);
-  if (run.precision == Precision::kFp32) rates.matmul_flops *= kFp32Share;
+  if (run.precision == Precision::kFp32) rates.matmul_flops *= constants.fp32_fraction;
   const double table = static_cast<double>(model.vocabulary * model.hidden);
   for (int degree = 1; degree <= kMaxDegree; degree *= 2) {
     if (model.num_heads % degree != 0 || model.num_kv_heads % degree != 0) break;
     GroupShape group;
     group.num_devices = group.devices_per_host = degree;
-    group.start_ns = kStartNs;
-    group.inside = LinkCost(group_bandwidth(chip, degree) * constants.link_fraction, kHopNs);
+    group.start_ns = constants.start_ns();
+    group.inside =
+        LinkCost(group_bandwidth(chip, degree) * constants.link_fraction, constants.hop_ns());
     for (int microbatch = 1; microbatch <= kMaxMicrobatch; microbatch *= 2) {
       const auto add = [&](LayerKind kind, const LayerWork& work, double parameters) {
         LayerTime time = time_of(work, update_work(parameters / degree), rates, group);

@@ -173,10 +173,13 @@ Result<StageBytes> bytes_of_stage(const Pipeline& pipeline, int stage, bool rece
   return bytes;
 }
 
-Result<std::vector<int64_t>> activation_bytes(const MemoryQuery& query, int rank) {
+Result<std::vector<std::vector<int64_t>>> activation_bytes(const MemoryQuery& query) {
   const StageMap map(query.fold.island);
-  std::vector<int64_t> bytes;
-  SKARV_TRY(Walk(query, map, rank).run([&](int, int64_t most) { bytes.push_back(most); }));
+  std::vector<std::vector<int64_t>> bytes(query.fold.num_ranks());
+  for (int rank = 0; rank < query.fold.num_ranks(); ++rank) {
+    std::vector<int64_t>& mine = bytes[rank];
+    SKARV_TRY(Walk(query, map, rank).run([&](int, int64_t most) { mine.push_back(most); }));
+  }
   return bytes;
 }
 

@@ -60,8 +60,8 @@ struct MemoryQuery {
 // By rank of the fold: the fullest of the devices that it stands for. Error: a gap in the profile.
 Result<std::vector<DeviceMemory>> memory_of(const MemoryQuery& query);
 
-// Bytes of activations of one rank while each action of its list runs, its peak included.
-Result<std::vector<int64_t>> activation_bytes(const MemoryQuery& query, int rank);
+// Bytes of activations while each action runs, its peak included, by rank of the fold.
+Result<std::vector<std::vector<int64_t>>> activation_bytes(const MemoryQuery& query);
 
 // The same for an island of which nothing is folded.
 Result<std::vector<DeviceMemory>> estimate_memory(const Schedule& schedule, const Island& island,

@@ -4,8 +4,8 @@
 // A device or a host that fails stops its island for detection and restart; the island then starts
 // from the outer weights and has lost what it had trained since (protocol.md, rule 8): half a
 // period on the mean, here what the day's clock says. A failed host's keeper fetches its slabs
-// first. A site that fails stops its islands for as long as it is out. The other islands go on, as
-// long as `min_contributors` are left; otherwise the whole run pauses.
+// first. A site that fails stops its islands for as long as it is out. While fewer islands are left
+// than a round needs nothing is committed: the others train a little ahead (rule 12), then wait.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "spec/run.h"
 
 namespace skarv {
 
@@ -41,21 +42,31 @@ struct GoodputSetting {
   FailureRates rates;
   double detection_seconds = 5;
   double period_seconds = 0;  // from one snapshot of a fragment to its next: what a restart loses
-  int min_contributors = 1;
+  int num_needed = 1;         // fewer islands commit nothing: islands_to_commit()
+  double ahead_seconds = 0;   // that an island still trains then: rounds_ahead()
   uint64_t seed = 1;
 };
 
+// Of `num_islands`, all of which vote, those without which no round is committed: contributors as
+// the run asks for them, and as many as have to store a record first (protocol.md, 2).
+int islands_to_commit(const ExchangeSettings& exchange, int num_islands);
+// Rounds that an island still trains, on the mean, once nothing is committed any more (rule 12):
+// half a one up to the snapshot of the open round, another up to the next snapshot, which nobody
+// takes, and one past that. Without overlap only up to the first; in exact mode none.
+double rounds_ahead(const ExchangeSettings& exchange);
+
+// All of a day.
 struct Goodput {
-  double tokens = 0;       // of a day
-  double undisturbed = 0;  // without failures
-  double seconds_down = 0,
-         seconds_lost = 0;    // of islands, by tokens: standing still; trained twice
-  double seconds_paused = 0;  // of the whole run
-  int num_failures = 0;
+  double tokens = 0;
+  double undisturbed = 0;  // tokens without failures
+  // Of islands, by tokens: standing still; trained twice; waiting until enough others are back.
+  double seconds_down = 0, seconds_lost = 0, seconds_paused = 0;
+  double num_failures = 0;       // that came
+  double expected_failures = 0;  // by the mean times that were given; 0: nothing ever fails
   double fraction() const { return undisturbed > 0 ? tokens / undisturbed : 1; }
 };
 
-// Mean over `num_days` days, by their seeds.
+// Mean over `num_days` days, by their seeds. REQUIRES: an island.
 Goodput goodput_of(const GoodputSetting& setting, int num_days = 20);
 
 }  // namespace skarv

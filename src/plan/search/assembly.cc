@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plan/search/pricer.h"
+
 namespace skarv {
 namespace {
 
@@ -42,6 +44,39 @@ int widest(const PipelineGroup& group) {
     result = std::max(result, stage.tensor_parallel);
   }
   return result;
+}
+
+// Replicas of which every stage fills whole hosts, as many as there are of `count`. The others come
+// after them: else every stage would begin in the middle of a host, other neighbours would share
+// each, and no two replicas of thousands would be alike (plan/cost/fold.h).
+size_t whole_blocks(const World& world, const PipelineGroup& group, size_t count) {
+  if (world.num_devices() <= static_cast<int64_t>(kFewDevices)) return count;
+  size_t block = 1;
+  for (const StageShape& stage : group.pipeline.stages) {
+    const int on_host = world.pool(stage.pool).per_host / stage.tensor_parallel;
+    block = std::max(block, static_cast<size_t>(std::max(1, on_host)));
+  }
+  return count < block ? count : count - count % block;
+}
+
+// Stages and replicas in the order in which they get devices.
+std::vector<std::pair<size_t, size_t>> dealing_order(const World& world, const PipelineGroup& group,
+                                                     size_t num_replicas) {
+  const size_t num_stages = group.pipeline.stages.size();
+  std::vector<std::pair<size_t, size_t>> order;
+  if (group.is_compact) {
+    for (size_t replica = 0; replica < num_replicas; ++replica) {
+      for (size_t s = 0; s < num_stages; ++s) order.emplace_back(s, replica);
+    }
+    return order;
+  }
+  const size_t num_whole = whole_blocks(world, group, num_replicas);
+  for (const auto& [begin, end] : {std::pair(size_t{0}, num_whole), {num_whole, num_replicas}}) {
+    for (size_t s = 0; s < num_stages; ++s) {
+      for (size_t replica = begin; replica < end; ++replica) order.emplace_back(s, replica);
+    }
+  }
+  return order;
 }
 
 // How fast a device of the stage updates parameters of the whole model.
@@ -89,10 +124,7 @@ std::optional<Assembled> assemble(const World& world, const IslandShape& island,
       for (Pipeline& pipeline : pipelines[order[end]]) alike.push_back(&pipeline);
       ++end;
     }
-    const size_t num_stages = group.pipeline.stages.size();
-    for (size_t i = 0; i < alike.size() * num_stages; ++i) {
-      const size_t s = group.is_compact ? i % num_stages : i / alike.size();
-      const size_t replica = group.is_compact ? i / num_stages : i % alike.size();
+    for (const auto& [s, replica] : dealing_order(world, group, alike.size())) {
       const StageShape& stage = group.pipeline.stages[s];
       std::vector<std::string>& devices = alike[replica]->stages[s].devices;
       devices = dealer.deal(stage.pool, stage.tensor_parallel);

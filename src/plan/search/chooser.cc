@@ -44,7 +44,9 @@ constexpr int64_t kMostActions = 7'000'000;  // of a cluster; only the best is r
 class Chooser {
  public:
   explicit Chooser(const Question& question)
-      : question_(question), first_action_(question.pricer.book().num_actions) {}
+      : question_(question), first_action_(question.pricer.book().num_actions) {
+    tried_.limits = &question.limits;
+  }
 
   Result<Chosen> run() {
     SKARV_ASSIGN(World world, make_world());
@@ -70,7 +72,7 @@ class Chooser {
       SKARV_TRY(draw_edits(world, chosen));
     }
     add_idle(world, found_, *best, chosen.plan);
-    if (question_.looks_at_single_chips) add_best_single(world, chosen);
+    if (question_.looks_at_single_chips) SKARV_TRY(add_best_single(world, chosen));
     return chosen;
   }
 
@@ -115,6 +117,19 @@ class Chooser {
   // Refines the chosen plan and the runners-up, and chooses the best.
   Status refine_starts(const World& world, PricedPlan first, Chosen& chosen) {
     if (chosen.step_ns > question_.worth_ns || world.is_over_budget()) return {};
+    if (!question_.pricer.plays_are_costly()) {
+      SKARV_ASSIGN(first, refined_briefly(world, std::move(first)));
+    }
+    SKARV_TRY(refine_longer(world, first));
+    const int64_t step_ns = std::ranges::max(first.island_ns);
+    if (step_ns >= chosen.step_ns) return {};
+    chosen.step_ns = step_ns;
+    chosen.plan = std::move(first.plan);
+    return {};
+  }
+
+  // All a little, those that are best then some more, in the end the best one.
+  Result<PricedPlan> refined_briefly(const World& world, PricedPlan first) {
     const int64_t count = world.num_devices();
     PricedPlan other = first;
     std::vector<PricedPlan> starts = {std::move(first)};
@@ -125,7 +140,6 @@ class Chooser {
     std::erase_if(starts,
                   [&](const PricedPlan& start) { return !seen.insert(start.island_ns).second; });
     const auto step_of = [](const PricedPlan& plan) { return std::ranges::max(plan.island_ns); };
-    // All a little, those that are best then some more, in the end the best one.
     const int64_t least = count <= kLarge ? kActionsOfFew : kActionsOfMany;
     for (const int64_t effort : {least, 2 * least}) {
       for (PricedPlan& start : starts) {
@@ -147,11 +161,7 @@ class Chooser {
       SKARV_TRY(refine(question_.pricer, question_.limits, effort, tried_, other).status());
       if (step_of(other) < step_of(last)) last = std::move(other);
     }
-    SKARV_TRY(refine_longer(world, last));
-    if (step_of(last) >= chosen.step_ns) return {};
-    chosen.step_ns = step_of(last);
-    chosen.plan = std::move(last.plan);
-    return {};
+    return last;
   }
 
   // If somebody wants to wait for that, in pieces: the budget may be over before.
@@ -173,6 +183,7 @@ class Chooser {
   // The answer's neighbours by several edits at once; for the answer alone, since they are many.
   Status draw_edits(const World& world, Chosen& chosen) {
     if (world.num_devices() > kMedium || world.is_over_budget()) return {};
+    if (question_.pricer.plays_are_costly()) return {};
     PricedPlan plan{chosen.plan, {}};
     for (const Island& island : plan.plan.islands) {
       SKARV_ASSIGN(const IslandStep step, question_.pricer.play(island, plan.plan.owner_share));
@@ -214,11 +225,15 @@ class Chooser {
     const size_t num_refined = world.num_devices() <= kHandful ? kNumRefinedOfHandful
                                : question_.looks_at_poorer     ? kNumRefined
                                                                : kNumRefinedOfPoorer;
+    const int64_t most_actions = is_few ? kActionsOfFewFinals : kActionsOfFinals;
     Finals finals(world, question_.pricer, std::max(num_refined, kNumAlternatives + 1),
-                  is_few ? kActionsOfFewFinals : kActionsOfFinals);
+                  world.is_over_budget() ? 0 : most_actions);
     others_.clear();
     starts_.clear();
+    bool has_fitting = false;
     for (size_t i = 0; i < found_.size() && (is_few || i < kNumFinalists); ++i) {
+      const bool is_enough = world.is_over_budget() || question_.pricer.plays_are_costly();
+      if (has_fitting && is_enough) break;
       Result<std::optional<Finalist>> judged = finals.judge(found_[i]);
       if (!judged.ok()) {
         if (!is_unfit(judged.status())) return judged.status();
@@ -229,6 +244,7 @@ class Chooser {
       for (const Finalist::Other& other : (*judged)->others) {
         others_.emplace_back(other.step_ns, other.text);
       }
+      has_fitting |= (*judged)->overflow_bytes == 0;
       finalists.push_back(std::move(**judged));
     }
     if (finalists.empty()) {
@@ -241,7 +257,7 @@ class Chooser {
     if (is_few) keep_starts(finals, finalists, num_refined);
     Finalist best = std::move(finalists.front());
     if (best.overflow_bytes == 0) {
-      finals.share_anew(question_.global_batch, best);
+      if (!world.is_over_budget()) finals.share_anew(question_.global_batch, best);
       if (!world.is_over_budget()) finals.move_layers(best);
     }
     return std::optional<Finalist>(std::move(best));
@@ -277,7 +293,7 @@ class Chooser {
   // sees all that they would see.
   Status take_poorer(const World& world, Chosen& best) const {
     const int64_t count = world.num_devices();
-    if (count > static_cast<int64_t>(kFewDevices)) return {};
+    if (count > static_cast<int64_t>(kFewDevices) || world.is_over_budget()) return {};
     const StepWorld& step = question_.pricer.world();
     const int64_t nearly = count <= kHandful ? kNearlyOfHandful : kNearly;
     const auto worth_of = [&](int64_t ns) { return ns + ns * nearly / 100; };
@@ -356,13 +372,14 @@ class Chooser {
     return links;
   }
 
-  // The best plan that uses one type of chip alone.
-  void add_best_single(const World& world, Chosen& chosen) const {
+  // The best plan that uses one type of chip alone, refined as every start is at first. Cut short
+  // it would flatter the answer: without time there is none.
+  Status add_best_single(const World& world, Chosen& chosen) const {
     std::set<std::string> chips;
     for (const Pool& pool : world.pools()) chips.insert(pool.chip.name);
-    if (chips.size() < 2) return;
-    const int64_t most =
-        world.num_devices() <= static_cast<int64_t>(kFewDevices) ? kActionsOfFew : 0;
+    if (chips.size() < 2 || world.is_over_budget()) return {};
+    const PriceBook& book = question_.pricer.book();
+    const bool is_few = world.num_devices() <= static_cast<int64_t>(kFewDevices);
     struct Alone {
       std::string chip;
       World world;
@@ -376,16 +393,31 @@ class Chooser {
       all.push_back({chip, std::move(alone), std::move(found.front())});
     }
     std::ranges::stable_sort(all, {}, [](const Alone& alone) { return alone.shape.step_ns(); });
+    std::optional<PricedPlan> best;
+    std::string best_chip;
+    int64_t best_ns = Ranking::kNever, cost = 0;
     for (const Alone& alone : all) {
-      Finals finals(alone.world, question_.pricer, 1, most);
-      const bool is_first = chosen.best_single_ns == 0;
-      const Result<std::optional<Finalist>> judged =
-          finals.judge(alone.shape, is_first ? Ranking::kNever : chosen.best_single_ns);
+      Finals finals(alone.world, question_.pricer, 1, is_few ? kActionsOfFew : 0);
+      const int64_t before = book.num_actions;
+      const Result<std::optional<Finalist>> judged = finals.judge(alone.shape, best_ns);
       if (!judged.ok() || !*judged || (*judged)->overflow_bytes > 0) continue;
-      if (!is_first && (*judged)->step_ns >= chosen.best_single_ns) continue;
-      chosen.best_single_ns = (*judged)->step_ns;
-      chosen.best_single_chip = alone.chip;
+      if ((*judged)->step_ns >= best_ns) continue;
+      best_ns = (*judged)->step_ns;
+      best = plan_of(**judged);
+      best_chip = alone.chip;
+      cost = book.num_actions - before;
     }
+    if (!best) return {};
+    // Of large ones only where it is cheap: a neighbour is played for less than judging it took.
+    const int64_t effort = world.num_devices() <= kMedium ? kActionsOfFew : kActionsOfMany;
+    if (is_few || cost <= effort) {
+      Tried tried{.not_faster_than = {}, .limits = &question_.limits};
+      SKARV_ASSIGN(best_ns, refine(question_.pricer, question_.limits, {effort}, tried, *best));
+    }
+    if (world.is_over_budget()) return {};
+    chosen.best_single_ns = best_ns;
+    chosen.best_single_chip = best_chip;
+    return {};
   }
 
   const Question& question_;

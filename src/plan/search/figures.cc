@@ -47,6 +47,9 @@ class Figures {
     SKARV_ASSIGN(const IslandStep step, pricer_.play(island, plan_.owner_share));
     for (const auto& [host, bytes] : keeper_memory(names, step.loads)) {
       report_.keeper_bytes[host] += bytes;
+      const auto known = world_.hosts.find(host);
+      if (known == world_.hosts.end() || known->second->memory_bytes == 0) continue;
+      report_.host_bytes[host] = known->second->memory_bytes;
     }
     report_.islands.push_back({island.name, island.samples(), step.step_seconds()});
     if (step.step_seconds() > report_.step_seconds) {
@@ -82,6 +85,9 @@ class Figures {
     device.island = island.name;
     device.chip = info.chip.name;
     device.pace = info.pace;
+    if (world_.workload.is_estimated(info.chip.name)) {
+      device.unverified = unverified_figures(info.chip);
+    }
     device.layers = layers_of(pipeline, name);
     device.samples = pipeline.samples;
     device.memory = step.memory[folded];

@@ -172,13 +172,15 @@ Result<Finals::Verdict> Finals::verdict(const IslandShape& shape, const std::str
     return best;
   }
   for (bool is_even : *sharings) {
+    if (best.is_possible && pricer_.plays_are_costly()) break;
     SKARV_ASSIGN(const Verdict one, play(*assembled, is_even, best.fits() ? best.step_ns : bar_ns));
     const bool is_better =
         one.is_possible && (!best.is_possible || std::pair(one.overflow_bytes, one.step_ns) <
                                                      std::pair(best.overflow_bytes, best.step_ns));
     if (is_better || !best.is_possible) best = one;
   }
-  if (!is_long(shape) && (best.is_possible || best.given_up_ns > 0)) {
+  if (!is_long(shape) && !pricer_.plays_are_costly() &&
+      (best.is_possible || best.given_up_ns > 0)) {
     SKARV_TRY(try_interleaved(*assembled, best.fits() ? best.step_ns : bar_ns, best));
   }
   return best;
@@ -225,8 +227,11 @@ Result<std::optional<Finalist>> Finals::judge(const WholeShape& whole, int64_t b
     bool is_beaten = false;
     Status failed;
     for (const IslandShape& shape : choice.shapes) {
-      const bool is_late = pricer_.book().num_actions >= last_action_;
-      if (num_possible >= (is_late ? least : num_judged(num_devices)) && best.overflow_bytes == 0) {
+      const bool is_late = pricer_.plays_are_costly() || pricer_.book().num_actions >= last_action_;
+      const size_t enough = pricer_.plays_are_costly() ? 1
+                            : is_late                  ? least
+                                                       : num_judged(num_devices);
+      if (num_possible >= enough && best.overflow_bytes == 0) {
         break;
       }
       const bool is_costly = is_late || is_long(shape);
@@ -353,7 +358,7 @@ std::optional<Finalist> Finals::instead_of(const Finalist& finalist, const Whole
 }
 
 void Finals::share_anew(int64_t global_batch, Finalist& finalist) {
-  for (int round = 0; round < kSharings; ++round) {
+  for (int round = 0; round < kSharings && !pricer_.plays_are_costly(); ++round) {
     WholeShape whole = finalist.shape;
     for (size_t i = 0; i < whole.islands.size(); ++i) {
       if (!calibrate(finalist.islands[i], whole.islands[i].shapes.front()).ok()) return;

@@ -1,10 +1,24 @@
 #include "plan/search/limits.h"
 
+#include <ctime>
 #include <set>
 
 #include "base/text.h"
 
 namespace skarv {
+namespace {
+
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+}
+
+}  // namespace
+
+void PlannerLimits::start_budget() {
+  ends_at = budget_seconds > 0 ? cpu_seconds() + budget_seconds : 0;
+}
+
+bool PlannerLimits::is_over_budget() const { return ends_at > 0 && cpu_seconds() > ends_at; }
 
 PlannerLimits trainer_limits() {
   PlannerLimits limits;

@@ -17,9 +17,11 @@ struct PlannerLimits {
   bool island_may_span_hosts = true;
   bool island_may_span_sites = true;
   std::vector<std::string> schedules;  // allowed rules; empty: all that the planner knows
-  // CPU seconds of the search; when they are over, the best so far is the answer. 0: as long as it
-  // takes, which is seconds.
+  // CPU seconds of the search, in all the clusters that it looks at; when they are over, the best
+  // so far is the answer. 0: as long as it takes, which is seconds.
   double budget_seconds = 0;
+  // When they are over, in CPU seconds of the process; 0: never. make_plan sets it, once.
+  double ends_at = 0;
   // The answer is refined for up to half a minute more, as long as there are changes to try.
   bool thorough = false;
   // Called now and then on the caller's thread with the part done, 0 to 1, and the best step time
@@ -29,6 +31,11 @@ struct PlannerLimits {
   bool allows(const std::string& schedule) const {
     return schedules.empty() || std::ranges::find(schedules, schedule) != schedules.end();
   }
+
+  // The budget counts from now on.
+  void start_budget();
+  // What is under way ends soon then.
+  bool is_over_budget() const;
 };
 
 // What `skarv train` runs today: an island is one host, its stages one device each.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <set>
 
 #include "base/text.h"
@@ -136,21 +135,16 @@ Result<PlanReport> plan_without(const std::set<std::string>& sites, const Run& r
 // The answer without the sites whose rounds cost the others more than they train, if that is
 // faster.
 Status leave_out_slow_links(const Run& run, const Cluster& cluster, const Profile& profile,
-                            PlannerLimits limits, std::clock_t began, PlanReport& report) {
+                            PlannerLimits limits, PlanReport& report) {
   const std::vector<OuterIsland> islands = outer_islands(report);
   const Result<std::vector<FewerIslands>> faster =
       faster_without(islands, {run.exchange, cluster, num_parameters(run.model)},
                      std::max(1, run.exchange.min_contributors));
   if (!faster.ok()) return {};  // add_rounds has said why
   limits.progress = nullptr;
-  const double budget = limits.budget_seconds;
   const PlanReport all = report;
   for (size_t i = 0; i < std::min(kMostPartsPlanned, faster->size()); ++i) {
-    if (budget > 0) {
-      limits.budget_seconds =
-          budget - static_cast<double>(std::clock() - began) / static_cast<double>(CLOCKS_PER_SEC);
-      if (limits.budget_seconds <= 0) break;
-    }
+    if (limits.is_over_budget()) break;
     std::set<std::string> sites;
     for (const size_t island : (*faster)[i].left_out) {
       for (const std::string& device : all.plan.find_island(islands[island].name)->devices()) {
@@ -171,10 +165,11 @@ Status leave_out_slow_links(const Run& run, const Cluster& cluster, const Profil
 
 Result<PlanReport> make_plan(const Run& run, const Cluster& cluster, const Profile& profile,
                              const PlannerLimits& limits) {
-  const std::clock_t began = std::clock();
-  SKARV_ASSIGN(PlanReport report, plan_steps(run, cluster, profile, limits));
+  PlannerLimits started = limits;
+  started.start_budget();
+  SKARV_ASSIGN(PlanReport report, plan_steps(run, cluster, profile, started));
   add_rounds(run, cluster, report);
-  SKARV_TRY(leave_out_slow_links(run, cluster, profile, limits, began, report));
+  SKARV_TRY(leave_out_slow_links(run, cluster, profile, started, report));
   return report;
 }
 

@@ -112,6 +112,7 @@ OrderOptions Pricer::order_options(int64_t effort) const {
 }
 
 void Pricer::count(const Island& island, int64_t num_actions, int64_t pieces_before) const {
+  book_.largest_play = std::max(book_.largest_play, num_actions);
   book_.num_actions += cost_of_bound(island) + num_actions +
                        (book_.orders.num_pieces() - pieces_before) / kPiecesOfAction;
 }

@@ -17,6 +17,9 @@
 namespace skarv {
 
 constexpr size_t kFewDevices = 64;  // an island up to here is priced and shown device by device
+// Large islands in which hardly two devices are alike have steps of more than so many actions, each
+// of which takes a quarter of a second and more: after so many in all no more are played than must.
+constexpr int64_t kCostlyPlay = 1'000'000, kMostOfCostly = 6'000'000;
 
 // Who owns what in an island, of some that were asked for last: most changes to an island leave it
 // as it is.
@@ -36,6 +39,7 @@ struct PriceBook {
   // What was played, as a measure of effort that no clock disturbs: actions, some for each island,
   // and for the orders that had to be made. About a quarter of a microsecond.
   int64_t num_actions = 0;
+  int64_t largest_play = 0;  // actions of one island's step
 };
 
 // What is known of an island that is a small change to another one.
@@ -57,6 +61,12 @@ class Pricer {
   const StepWorld& world() const { return world_; }
   const SlabTable* slabs() const { return slabs_; }
   PriceBook& book() const { return book_; }
+
+  // Whether to play nothing any more but what must be played.
+  bool plays_are_costly() const {
+    return world_.devices.size() > kFewDevices && book_.largest_play > kCostlyPlay &&
+           book_.num_actions + book_.largest_play > kMostOfCostly;
+  }
 
   // Errors as simulate_island's.
   Result<IslandStep> play(const Island& island,

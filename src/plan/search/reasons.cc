@@ -1,6 +1,7 @@
 #include "plan/search/reasons.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "base/text.h"
@@ -8,37 +9,78 @@
 namespace skarv {
 namespace {
 
-std::string reason_for(const World& world, const std::vector<WholeShape>& found,
-                       const Finalist& best, int pool, int num_used, int num_all) {
-  const Pool& devices = world.pool(pool);
-  const std::string who = cat(world.sites()[devices.site].name, "'s ", devices.chip.name, "s");
-  if (devices.num_barred > 0 && num_used == devices.num_devices()) {
-    return "an island has one host with this trainer; another one of the site is faster";
+constexpr double kVisible = 0.0005;  // of a step, shown as 0.1 %
+
+int64_t num_taken(const IslandShape& shape, int pool) {
+  int64_t count = 0;
+  for (const PipelineGroup& group : shape.groups) {
+    for (const StageShape& stage : group.pipeline.stages) {
+      if (stage.pool == pool) count += int64_t{group.replicas} * stage.tensor_parallel;
+    }
   }
-  if (num_used > 0) {
-    return cat("the stages and samples need only ", num_used, " of ", who, " (", num_all, ")");
-  }
+  return count;
+}
+
+// How much longer than the shortest step found, as estimated, is the shortest one with more than so
+// many devices of the pool: 0.07 for 7 %. Nothing: none was found.
+std::optional<double> longer_with_more(const std::vector<WholeShape>& found, int pool,
+                                       int64_t count) {
+  int64_t least_ns = INT64_MAX, with_ns = INT64_MAX;
   for (const WholeShape& whole : found) {
+    least_ns = std::min(least_ns, whole.step_ns());
     for (const IslandChoice& choice : whole.islands) {
-      const auto with = choice.step_with_pool.find(pool);
-      if (with == choice.step_with_pool.end()) continue;
-      for (const IslandChoice& mine : best.shape.islands) {
-        if (mine.sites != choice.sites) continue;
-        const double longer = static_cast<double>(std::max(with->second, best.step_ns)) /
-                                  static_cast<double>(best.step_ns) -
-                              1;
-        if (longer < 0.0005) return cat(who, " would not make the step shorter: left out");
-        return cat(who, " would slow the island by ", fixed(100 * longer, 1), " %: left out");
+      int64_t others_ns = 0;
+      for (const IslandChoice& other : whole.islands) {
+        if (&other != &choice) others_ns = std::max(others_ns, other.step_ns());
+      }
+      const auto look_at = [&](int64_t ns) {
+        with_ns = std::min(with_ns, std::max(others_ns, ns));
+      };
+      const auto with_any = choice.step_with_pool.find(pool);
+      if (count == 0 && with_any != choice.step_with_pool.end()) look_at(with_any->second);
+      for (const IslandShape& shape : choice.shapes) {
+        if (num_taken(shape, pool) > count) look_at(shape.step_ns);
       }
     }
   }
-  for (int site : best.shape.left_out) {
-    if (site != devices.site) continue;
-    return cat("site ", world.sites()[site].name,
-               " has no part of model and batch that fits its memory and ends in the step of the "
+  if (with_ns == INT64_MAX) return std::nullopt;
+  return static_cast<double>(with_ns) / static_cast<double>(least_ns) - 1;
+}
+
+std::string percent(double part) { return fixed(100 * part, 1) + " %"; }
+
+// "7.0 % of the cluster's speed": what so many devices of the pool are, nobody ever waiting.
+std::string speed_of(const World& world, int pool, int64_t count) {
+  double all = 0;
+  for (size_t p = 0; p < world.pools().size(); ++p) all += ideal_speed(world, static_cast<int>(p));
+  const double each = ideal_speed(world, pool) / std::max(1, world.pool(pool).num_devices());
+  return percent(each * static_cast<double>(count) / all) + " of the cluster's speed";
+}
+
+std::string reason_for(const World& world, const std::vector<WholeShape>& found,
+                       const Finalist& best, int pool, int num_used, int num_all) {
+  const Pool& devices = world.pool(pool);
+  const std::string& site = world.sites()[devices.site].name;
+  const std::string who = cat(site, "'s ", devices.chip.name, "s");
+  if (devices.num_barred > 0 && num_used == devices.num_devices()) {
+    return "an island has one host with this trainer; another one of the site is faster";
+  }
+  const std::string speed = speed_of(world, pool, devices.num_devices() - num_used);
+  const std::optional<double> longer = longer_with_more(found, pool, num_used);
+  const bool is_slower = longer && *longer >= kVisible;
+  if (num_used > 0) {
+    return cat("the stages and samples need only ", num_used, " of ", who, " (", num_all, "); ",
+               is_slower ? cat("with more the step would be ", percent(*longer), " longer")
+                         : cat("more, ", speed, ", would not make the step shorter"));
+  }
+  if (is_slower) return cat(who, " would make the step ", percent(*longer), " longer: left out");
+  if (longer) return cat(who, ", ", speed, ", would not make the step shorter: left out");
+  if (std::ranges::find(best.shape.left_out, devices.site) != best.shape.left_out.end()) {
+    return cat("site ", site, ", ", speed,
+               ", has no part of model and batch that fits its memory and ends in the step of the "
                "others");
   }
-  return cat(who, " fit in no pipeline that holds the model: left out");
+  return cat(who, ", ", speed, ", fit in no pipeline that holds the model: left out");
 }
 
 Status describe_overflow(const std::string& device, const DeviceMemory& memory) {

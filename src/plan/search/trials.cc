@@ -10,6 +10,9 @@ namespace {
 
 constexpr int64_t kFarLonger = 50;    // a guess is a fiftieth off at most
 constexpr int64_t kGuessActions = 8;  // what one takes, a stage
+// From one look at the clock to the next, some milliseconds: whether there is time is asked before
+// every trial.
+constexpr int64_t kActionsOfLook = 10'000;
 
 bool has_same_devices(const Pipeline& a, const Pipeline& b) {
   return std::ranges::equal(a.stages, b.stages, {}, &Stage::devices, &Stage::devices);
@@ -39,6 +42,7 @@ Trials::Trials(const Pricer& pricer, int64_t most_actions, int64_t most_in_vain,
       last_action_(pricer.book().num_actions + most_actions),
       most_in_vain_(most_in_vain),
       last_gain_(pricer.book().num_actions),
+      next_look_(pricer.book().num_actions),
       plan_(plan.plan),
       ns_(plan.island_ns),
       tried_(tried),
@@ -46,9 +50,13 @@ Trials::Trials(const Pricer& pricer, int64_t most_actions, int64_t most_in_vain,
       probed_ns_(ns_.size()),
       use_(ns_.size()) {}
 
-bool Trials::has_time() const {
+bool Trials::has_time() {
   const int64_t now = pricer_.book().num_actions;
-  return broken_.ok() && now < last_action_ && now - last_gain_ < most_in_vain_;
+  if (now >= next_look_) {
+    next_look_ = now + kActionsOfLook;
+    is_over_budget_ = tried_.limits != nullptr && tried_.limits->is_over_budget();
+  }
+  return broken_.ok() && !is_over_budget_ && now < last_action_ && now - last_gain_ < most_in_vain_;
 }
 
 size_t Trials::slowest() const { return std::ranges::max_element(ns_) - ns_.begin(); }
@@ -97,7 +105,7 @@ WorkEnds Trials::ends_of_unchanged(size_t index, const Island& island) {
 // Nothing where it is not faster, does not fit, or cannot run.
 std::optional<int64_t> Trials::play(size_t index, const Island& island, int64_t faster_than) {
   if (!has_time()) return std::nullopt;
-  const auto [known, is_new] = tried_.emplace(key_of(island), faster_than);
+  const auto [known, is_new] = tried_.not_faster_than.emplace(key_of(island), faster_than);
   if (!is_new && known->second >= faster_than) return std::nullopt;
   known->second = faster_than;
   Neighbour neighbour{changed_in(plan_.islands[index], island),

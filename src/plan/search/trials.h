@@ -10,23 +10,28 @@
 #include <vector>
 
 #include "plan/search/finalists.h"
+#include "plan/search/limits.h"
 #include "plan/search/pipeline_use.h"
 
 namespace skarv {
 
-// Islands that were looked at, by a key of all that is changed here, and what they are not faster
-// than. Of one world.
-using Tried = std::unordered_map<uint64_t, int64_t>;
+// What refining the plans of one world has to know each time.
+struct Tried {
+  // Islands that were looked at, by a key of all that is changed here, and what they are not faster
+  // than.
+  std::unordered_map<uint64_t, int64_t> not_faster_than;
+  const PlannerLimits* limits = nullptr;  // whose budget ends it; null: no budget
+};
 
 class Trials {
  public:
   // All outlive it. Time is counted in actions as PriceBook does: at most `most_actions`, of which
-  // at most `most_in_vain` one after the other are without any gain.
+  // at most `most_in_vain` one after the other are without any gain; or until the budget is over.
   Trials(const Pricer& pricer, int64_t most_actions, int64_t most_in_vain, Tried& tried,
          PricedPlan& plan);
 
   // Until then everything else says "no". Nothing has time once something is broken.
-  bool has_time() const;
+  bool has_time();
   const Status& broken() const { return broken_; }
   // Effort that the simulator does not count.
   void count(int64_t num_actions) { pricer_.book().num_actions += num_actions; }
@@ -80,6 +85,8 @@ class Trials {
   const DeviceIndex& devices_;
   const int64_t last_action_, most_in_vain_;
   int64_t last_gain_;  // when, in actions
+  int64_t next_look_;  // at the budget, in actions
+  bool is_over_budget_ = false;
   Plan& plan_;
   std::vector<int64_t>& ns_;  // by island
   Tried& tried_;

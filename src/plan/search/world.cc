@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <set>
 #include <tuple>
 
@@ -365,14 +364,6 @@ World World::with_idle(int pool) const {
   World world = *this;
   ++world.pools_[pool].num_idle;
   return world;
-}
-
-double World::cpu_seconds() {
-  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
-}
-
-bool World::is_over_budget() const {
-  return limits_.budget_seconds > 0 && cpu_seconds() - started_ > limits_.budget_seconds;
 }
 
 void World::forget_memory() {

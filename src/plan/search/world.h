@@ -90,8 +90,7 @@ class World {
   void remember_orders(OrderCache* orders) { orders_ = orders; }
   OrderCache* orders() const { return orders_; }
 
-  // Whether the CPU time that the limits give is used up; what is under way ends soon then.
-  bool is_over_budget() const;
+  bool is_over_budget() const { return limits_.is_over_budget(); }
 
   // REQUIRES: a tensor parallelism of the pool.
   const CostTable& table(int pool, int microbatch, int tensor_parallel) const;
@@ -113,8 +112,7 @@ class World {
 
  private:
   World(const Workload& workload, const PlannerLimits& limits)
-      : workload_(&workload), limits_(limits), started_(cpu_seconds()) {}
-  static double cpu_seconds();
+      : workload_(&workload), limits_(limits) {}
   Status fold(const Cluster& cluster, const Profile& profile);
   Status add_degrees();
   void keep_fastest_hosts();
@@ -123,7 +121,6 @@ class World {
   const Workload* workload_;
   PlannerLimits limits_;
   OrderCache* orders_ = nullptr;
-  double started_ = 0;  // CPU seconds of the process
   int64_t weight_bytes_ = 4, tied_parameters_ = 0;
   std::vector<WorldSite> sites_;
   std::vector<Pool> pools_;

@@ -87,10 +87,15 @@ Result<Scene> scene_of(const Island& island, const std::map<std::string, double>
   return scene;
 }
 
+MemoryQuery query_of(const Schedule& schedule, const IslandStep& step, const Island& island,
+                     const StepWorld& world) {
+  return {schedule,       island,          step.fold,     step.loads,
+          world.workload, world.precision, world.devices, world.links};
+}
+
 Result<std::vector<DeviceMemory>> memory_with(const Schedule& schedule, const IslandStep& step,
                                               const Island& island, const StepWorld& world) {
-  return memory_of({schedule, island, step.fold, step.loads, world.workload, world.precision,
-                    world.devices, world.links});
+  return memory_of(query_of(schedule, step, island, world));
 }
 
 // As plan/schedule/timed_schedule.h does for a whole island: what the orders are made for.
@@ -162,11 +167,8 @@ Result<IslandStep> simulate_island(const Island& island,
   SKARV_ASSIGN(const Program program, compile(step.schedule, *scene.cost, routes, settings));
   SKARV_ASSIGN(step.trace, play(program, routes.wires(), settings));
   SKARV_ASSIGN(step.memory, memory_with(step.schedule, step, island, world));
-  const MemoryQuery memory{step.schedule,  island,          step.fold,     step.loads,
-                           world.workload, world.precision, world.devices, world.links};
-  for (int rank = 0; settings.keep_spans && rank < step.fold.num_ranks(); ++rank) {
-    SKARV_ASSIGN(std::vector<int64_t> bytes, activation_bytes(memory, rank));
-    step.activations.push_back(std::move(bytes));
+  if (settings.keep_spans) {
+    SKARV_ASSIGN(step.activations, activation_bytes(query_of(step.schedule, step, island, world)));
   }
   return std::move(scene.step);
 }

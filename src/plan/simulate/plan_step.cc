@@ -135,11 +135,12 @@ Result<PlanStep> simulate_plan(const Plan& plan, const Run& run, const Cluster& 
   }
   goodput.rates = settings.rates;
   goodput.detection_seconds = run.exchange.detection_seconds;
+  const double round_seconds = static_cast<double>(result.round.period_ns()) * 1e-9;
   goodput.period_seconds = settings.rates.snapshot_seconds > 0
                                ? settings.rates.snapshot_seconds
-                               : static_cast<double>(result.round.period_ns()) * 1e-9 *
-                                     std::max(1, run.exchange.num_fragments);
-  goodput.min_contributors = run.exchange.min_contributors;
+                               : round_seconds * std::max(1, run.exchange.num_fragments);
+  goodput.num_needed = islands_to_commit(run.exchange, static_cast<int>(plan.islands.size()));
+  goodput.ahead_seconds = rounds_ahead(run.exchange) * round_seconds;
   goodput.seed = settings.step.seed;
   result.goodput = goodput_of(goodput, kDays);
   return result;

@@ -37,6 +37,7 @@ class Simulation {
     if (settings.give_up_ns > 0) sum_up();
     if (!settings.keep_spans) return;
     trace_.spans.resize(ranks_.size());
+    trace_.transfers.resize(ranks_.size());
     for (size_t i = 0; i < ranks_.size(); ++i) trace_.spans[i].reserve(program.ops[i].size());
   }
 
@@ -222,6 +223,7 @@ class Simulation {
     const int flow = pool_.start(now_, bytes, route.link.transfer_ns(bytes), route.wires);
     if (static_cast<size_t>(flow) >= flow_rank_.size()) flow_rank_.resize(flow + 1);
     flow_rank_[flow] = index;
+    if (settings_.keep_spans) trace_.transfers[index].push_back({now_, now_});
     edge_bytes_[edge] += bytes;
   }
 
@@ -235,6 +237,7 @@ class Simulation {
     Message& message = messages_[target];
     message.arrival =
         now_ + route.link.latency_ns + route.copy_ns(bytes) + settings_.start_up.message_ns;
+    if (settings_.keep_spans) trace_.transfers[index].back().end = message.arrival;
     if (message.waiting >= 0) events_.push({message.arrival, 1, message.waiting, 0});
     if (!rank.lane.empty()) start_flow(index);
   }

@@ -48,7 +48,10 @@ struct WireFigures {
 struct StepTrace {
   int64_t step_ns = 0;
   int64_t num_actions = 0;
-  std::vector<std::vector<ActionSpan>> spans;         // as Schedule::actions; if kept
+  std::vector<std::vector<ActionSpan>> spans;  // as Schedule::actions; if kept
+  // By rank, as its sends follow each other; if spans are kept: from the moment a message has the
+  // send lane to itself until it is there, with latency and copies.
+  std::vector<std::vector<ActionSpan>> transfers;
   std::vector<int64_t> busy_ns;                       // computing, by rank
   std::vector<RankUse> use;                           // by rank
   std::map<std::pair<int, int>, int64_t> link_bytes;  // from, to: messages at borders of stages

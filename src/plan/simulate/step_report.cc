@@ -95,6 +95,19 @@ std::string round_text(const PlanStep& step) {
   return text;
 }
 
+std::string goodput_text(const Goodput& goodput) {
+  if (goodput.expected_failures == 0) return "";
+  std::string text =
+      cat("a day with ", fixed(goodput.num_failures, 3), " failures (",
+          fixed(goodput.expected_failures, 3), " by the mean times): goodput ",
+          percent(goodput.fraction()), "; standing still ", human_seconds(goodput.seconds_down),
+          ", trained twice ", human_seconds(goodput.seconds_lost));
+  if (goodput.seconds_paused > 0) {
+    text += cat(", waiting for a quorum ", human_seconds(goodput.seconds_paused));
+  }
+  return text + "\n";
+}
+
 bool is_compute(ActionKind kind) {
   return kind == ActionKind::kForward || kind == ActionKind::kBackward ||
          kind == ActionKind::kBackwardInput || kind == ActionKind::kBackwardWeight ||
@@ -142,6 +155,67 @@ Json to_json(const OuterRound& round, const std::vector<std::string>& advice) {
           {"advice", advice}};
 }
 
+Json metadata(const char* kind, int process, int thread, const std::string& name) {
+  return {
+      {"ph", "M"}, {"name", kind}, {"pid", process}, {"tid", thread}, {"args", {{"name", name}}}};
+}
+
+Json slice(const std::string& name, const char* category, int process, int thread,
+           const ActionSpan& span, const Action& action) {
+  const auto microseconds = [](int64_t time) { return static_cast<double>(time) * 1e-3; };
+  return {{"ph", "X"},
+          {"name", name},
+          {"cat", category},
+          {"pid", process},
+          {"tid", thread},
+          {"ts", microseconds(span.begin)},
+          {"dur", microseconds(span.end - span.begin)},
+          {"args", {{"action", to_string(action)}, {"bytes", action.bytes}}}};
+}
+
+void add_actions(Json& events, int process, const IslandStep& island, int rank) {
+  events.push_back(metadata("thread_name", process, 0, "actions"));
+  const std::vector<Action>& actions = island.schedule.actions[rank];
+  for (size_t a = 0; a < actions.size(); ++a) {
+    const ActionSpan& span = island.trace.spans[rank][a];
+    if (span.end == span.begin) continue;
+    const Action& action = actions[a];
+    events.push_back(slice(name_of(action.kind), is_compute(action.kind) ? "compute" : "transfer",
+                           process, 0, span, action));
+    if (a < island.activations[rank].size()) {
+      events.push_back({{"ph", "C"},
+                        {"name", "activations"},
+                        {"pid", process},
+                        {"ts", events.back()["ts"]},
+                        {"args", {{"bytes", island.activations[rank][a]}}}});
+    }
+  }
+}
+
+// What the rank has sent, until it is there. The next one leaves while the last still waits out its
+// latency, so a track for each that is on its way at the same time: the first that is free.
+void add_messages(Json& events, int process, const IslandStep& island, int rank) {
+  std::vector<int64_t> free_at;  // by track
+  size_t next = 0;
+  for (const Action& action : island.schedule.actions[rank]) {
+    const bool is_forward = action.kind == ActionKind::kSendActivation;
+    if (!is_forward && action.kind != ActionKind::kSendGradient) continue;
+    const ActionSpan& span = island.trace.transfers[rank][next++];
+    const auto found =
+        std::ranges::find_if(free_at, [&](int64_t time) { return time <= span.begin; });
+    const auto track = static_cast<int>(found - free_at.begin()) + 1;  // 0: the actions
+    if (found == free_at.end()) {
+      events.push_back(metadata("thread_name", process, track, "messages"));
+      free_at.push_back(span.end);
+    } else {
+      *found = span.end;
+    }
+    events.push_back(slice(cat("stage ", action.stage, " to ", action.stage + (is_forward ? 1 : -1),
+                               ", microbatch ", action.microbatch),
+                           "message", process, track, span, action));
+  }
+}
+
 }  // namespace
 
 std::string to_table(const PlanStep& step, const Plan& plan) {
@@ -165,16 +239,7 @@ std::string to_table(const PlanStep& step, const Plan& plan) {
   }
   const std::string overflow = step.overflow();
   if (!overflow.empty()) text += cat("does not fit: ", overflow, "\n");
-  if (step.goodput.num_failures > 0) {
-    text += cat("a day with ", step.goodput.num_failures, " failures: goodput ",
-                percent(step.goodput.fraction()), "; standing still ",
-                human_seconds(step.goodput.seconds_down), ", trained twice ",
-                human_seconds(step.goodput.seconds_lost));
-    if (step.goodput.seconds_paused > 0) {
-      text += cat(", all paused ", human_seconds(step.goodput.seconds_paused));
-    }
-    text += "\n";
-  }
+  text += goodput_text(step.goodput);
   for (const std::string& one : step.advice) text += cat("advice: ", one, "\n");
   text += cat("predicted", step.estimated ? " from the catalog, not measured" : "", ": step ",
               human_seconds(step.step_seconds()), ", ", fixed(step.tokens_per_second(), 1),
@@ -232,6 +297,7 @@ Json to_json(const PlanStep& step, const Plan&) {
           {"goodput",
            {{"fraction", step.goodput.fraction()},
             {"failures_a_day", step.goodput.num_failures},
+            {"expected_failures_a_day", step.goodput.expected_failures},
             {"seconds_down", step.goodput.seconds_down},
             {"seconds_lost", step.goodput.seconds_lost},
             {"seconds_paused", step.goodput.seconds_paused}}}};
@@ -243,35 +309,11 @@ Json to_trace(const PlanStep& step) {
   for (size_t i = 0; i < step.islands.size(); ++i) {
     const IslandStep& island = step.islands[i];
     for (int rank = 0; rank < island.fold.num_ranks(); ++rank, ++process) {
-      const auto microseconds = [](int64_t time) { return static_cast<double>(time) * 1e-3; };
-      events.push_back({{"ph", "M"},
-                        {"name", "process_name"},
-                        {"pid", process},
-                        {"tid", 0},
-                        {"args",
-                         {{"name", cat(step.names[i], " ", island.schedule.devices[rank], " x ",
-                                       num_like(island, rank))}}}});
-      const std::vector<Action>& actions = island.schedule.actions[rank];
-      for (size_t a = 0; a < actions.size(); ++a) {
-        const ActionSpan& span = island.trace.spans[rank][a];
-        if (span.end == span.begin) continue;
-        const Action& action = actions[a];
-        events.push_back({{"ph", "X"},
-                          {"name", name_of(action.kind)},
-                          {"cat", is_compute(action.kind) ? "compute" : "transfer"},
-                          {"pid", process},
-                          {"tid", 0},
-                          {"ts", microseconds(span.begin)},
-                          {"dur", microseconds(span.end - span.begin)},
-                          {"args", {{"action", to_string(action)}, {"bytes", action.bytes}}}});
-        if (a < island.activations[rank].size()) {
-          events.push_back({{"ph", "C"},
-                            {"name", "activations"},
-                            {"pid", process},
-                            {"ts", microseconds(span.begin)},
-                            {"args", {{"bytes", island.activations[rank][a]}}}});
-        }
-      }
+      events.push_back(metadata(
+          "process_name", process, 0,
+          cat(step.names[i], " ", island.schedule.devices[rank], " x ", num_like(island, rank))));
+      add_actions(events, process, island, rank);
+      add_messages(events, process, island, rank);
     }
   }
   return {{"traceEvents", std::move(events)}};

@@ -13,8 +13,9 @@ namespace skarv {
 std::string to_table(const PlanStep& step, const Plan& plan);
 Json to_json(const PlanStep& step, const Plan& plan);
 
-// Chrome's trace format: a process for each class of devices with its actions, and a counter of its
-// activations' bytes. REQUIRES: spans were kept.
+// Chrome's trace format: a process for each class of devices with its actions, the messages that it
+// sends while they are on their way, and a counter of its activations' bytes. REQUIRES: spans were
+// kept.
 Json to_trace(const PlanStep& step);
 
 }  // namespace skarv

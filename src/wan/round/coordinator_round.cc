@@ -42,6 +42,8 @@ bool CoordinatorRound::add_offer(const Offer& offer) {
   }
   offers_[island] = offer;
   doubtful_.erase(island);
+  // What mergers told before the first offer may be of an earlier life of the island.
+  (void)check_root(island);
   return true;
 }
 
@@ -66,20 +68,26 @@ Status CoordinatorRound::add_have(const std::string& merger, const Have& have) {
     auto place = merger_.find(facts.slab);
     if (place != merger_.end() && place->second == merger) held[facts.slab] = {merger, facts};
   }
-  const Offer* offer = offer_of(have.island);
-  if (offer == nullptr || offer->declined || held.size() != slabs_.size()) return {};
+  return check_root(have.island);
+}
+
+Status CoordinatorRound::check_root(const std::string& island) {
+  const auto held = held_.find(island);
+  const Offer* offer = offer_of(island);
+  if (offer == nullptr || offer->declined || held == held_.end()) return {};
+  if (held->second.size() != slabs_.size()) return {};
   std::vector<Digest> leaves;
-  for (const auto& [slab, entry] : held) leaves.push_back(entry.facts.leaf);
+  for (const auto& [slab, entry] : held->second) leaves.push_back(entry.facts.leaf);
   if (merkle_root(leaves) == offer->contribution.root) {
-    doubtful_.erase(have.island);
+    doubtful_.erase(island);
     return {};
   }
-  held_.erase(have.island);
-  doubtful_.insert(have.island);
+  held_.erase(held);
+  doubtful_.insert(island);
   return Status(Code::kDataLoss, Scope::kPeer,
-                cat("round ", round_, ": the slabs that the mergers hold of ", have.island,
+                cat("round ", round_, ": the slabs that the mergers hold of ", island,
                     "'s contribution are not those that it offered; refused"))
-      .at(have.island);
+      .at(island);
 }
 
 void CoordinatorRound::forget_merger(const std::string& merger) {

@@ -75,6 +75,10 @@ class CoordinatorRound {
     std::string merger;
     SlabFacts facts;
   };
+  // Whether all slabs that are held of the island are those that it offered; else none is held any
+  // more, and the mergers fetch them again.
+  Status check_root(const std::string& island);
+
   const SlabTable& table_;
   const View& view_;
   const int64_t round_;

@@ -459,6 +459,7 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Fetche
     }
     return;
   }
+  taught_ = now_;
   switch (fetched.kind) {
     case FetchKind::kContribution:
       add_contribution(fence.round, from, fetched.slab, fetched.leaf, fetched.bytes);
@@ -476,16 +477,11 @@ void IslandMachine::on(const std::string& from, const Fence& fence, const Fetche
   }
 }
 
-// No donor has bytes that this island needs to go on.
+// No donor has bytes that this island needs to go on. A learner waits (rule 9): it wants them again
+// with a new back-off, since a donor may come back, and consider_learning() says whom it waits for.
 void IslandMachine::nobody_has(const Fetcher::Key& key) {
-  if (key.kind == FetchKind::kState) {
-    say("donor",
-        cat("no proven donor of outer state is left for ", settings_.name, "; it waits for one"));
-    fetcher_.done(key);
-    learned_.erase(key.slab);
-    return;
-  }
-  if (!intake_ || !intake_->committed || learner_) return;
+  if (learner_) return fetcher_.done(key);
+  if (!intake_ || !intake_->committed) return;
   start_learning(cat("the merged slabs of round ", key.round, " are not kept any more"));
 }
 

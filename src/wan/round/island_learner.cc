@@ -19,7 +19,7 @@ void IslandMachine::start_learning(const std::string& why) {
   learner_ = true;
   state_complete_ = false;
   rooted_ = false;
-  ++num_lessons_;
+  taught_ = now_;
   learned_.clear();
   chain_.reset();
   intake_.reset();
@@ -33,6 +33,12 @@ void IslandMachine::start_learning(const std::string& why) {
 
 void IslandMachine::consider_learning() {
   if (promised_.epoch == 0 || view_.size() == 0) return;
+  if ((!state_complete_ || intake_) && now_ - taught_ > settings_.timers.silent) {
+    say("donor", cat(settings_.name, " waits for its outer state: none of ", join(others(), ", "),
+                     " gives it, and it asks them until one does. Start those that are down; if "
+                     "all of them wait for it too, stop the run and resume it from the newest "
+                     "outer checkpoint"));
+  }
   if (!state_complete_) {
     for (int slab = 0; slab < table_.size(); ++slab) {
       if (learned_.contains(slab)) continue;

@@ -177,7 +177,7 @@ IslandMachine::Actions IslandMachine::connected(Time now, const std::string& pee
 }
 
 IslandMachine::Actions IslandMachine::progress(Time now, const std::string& peer) {
-  now_ = std::max(now_, now);
+  now_ = taught_ = std::max(now_, now);
   fetcher_.progress(peer, now_);
   return {};
 }

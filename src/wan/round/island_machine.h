@@ -272,7 +272,7 @@ class IslandMachine {
   std::map<int, int64_t> learned_;  // slab -> rounds up to this one are in it
   std::map<int, int64_t> donor_applied_;
   bool root_asked_ = false;
-  int num_lessons_ = 0;
+  Time taught_{};  // when bytes that it asked for last came
 
   // Local weights.
   LocalTraining training_;

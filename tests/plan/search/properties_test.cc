@@ -7,9 +7,8 @@
 
 #include "base/random.h"
 #include "base/text.h"
-#include "plan/outer/goodput.h"
 #include "plan/search/exhaustive.h"
-#include "plan/search/replan.h"
+#include "plan/search/planner.h"
 
 namespace skarv {
 namespace {
@@ -172,23 +171,49 @@ TEST(EndurancePlannerProperties, MoreIsNeverWorse) {
   expect_never_worse(5001, 70, kExact, one_more_device, slow_link_case);
 }
 
+void rename_and_reverse(Cluster& cluster) {
+  std::ranges::reverse(cluster.sites);
+  const auto renamed = [](const std::string& name) { return "z" + name; };
+  for (Site& site : cluster.sites) {
+    site.name = renamed(site.name);
+    std::ranges::reverse(site.hosts);
+    for (size_t h = 0; h < site.hosts.size(); ++h) site.hosts[h].name = cat("n", h, "-");
+  }
+  for (Link& link : cluster.links) {
+    link.from = renamed(link.from);
+    link.to = renamed(link.to);
+  }
+}
+
 TEST(SlowPlannerProperties, NamesAndOrderChangeNothing) {
   for (uint64_t seed = 301; seed < 309; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     SmallCase small = larger_case(seed);
     const double before = step_of(small);
-    std::ranges::reverse(small.cluster.sites);
-    const auto renamed = [](const std::string& name) { return "z" + name; };
-    for (Site& site : small.cluster.sites) {
-      site.name = renamed(site.name);
-      std::ranges::reverse(site.hosts);
-      for (size_t h = 0; h < site.hosts.size(); ++h) site.hosts[h].name = cat("n", h, "-");
-    }
-    for (Link& link : small.cluster.links) {
-      link.from = renamed(link.from);
-      link.to = renamed(link.to);
-    }
+    rename_and_reverse(small.cluster);
     EXPECT_DOUBLE_EQ(step_of(small), before);
+  }
+}
+
+// Their search is cut short by effort, so that what is looked at first may matter a little.
+TEST(SlowPlannerProperties, NamesAndOrderOfHundredsOfDevicesChangeNextToNothing) {
+  SmallCase large = large_case(601);
+  const double before = step_of(large);
+  ASSERT_GT(before, 0);
+  rename_and_reverse(large.cluster);
+  EXPECT_NEAR(step_of(large) / before, 1, kNearly);
+}
+
+// The catalog's two sizes of one chip; memory is given by the cluster.
+constexpr const char* kType = "a100-sxm-80";
+constexpr const char* kTwin = "a100-sxm-40";
+
+void add_times_of_twin(Profile& profile) {
+  for (size_t i = profile.layers.size(); i-- > 0;) {
+    LayerTime twin = profile.layers[i];
+    if (twin.chip != kType) continue;
+    twin.chip = kTwin;
+    profile.layers.push_back(twin);
   }
 }
 
@@ -197,22 +222,32 @@ TEST(SlowPlannerProperties, ATypeUnderTwoNamesIsOneType) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     SmallCase small = larger_case(seed);
     const double before = step_of(small);
-    // The catalog's two sizes of one chip; memory is given by the cluster.
-    for (size_t i = small.profile.layers.size(); i-- > 0;) {
-      LayerTime twin = small.profile.layers[i];
-      if (twin.chip != "a100-sxm-80") continue;
-      twin.chip = "a100-sxm-40";
-      small.profile.layers.push_back(twin);
-    }
+    add_times_of_twin(small.profile);
     for (Site& site : small.cluster.sites) {
       for (size_t h = 0; h < site.hosts.size(); h += 2) {
         for (DeviceGroup& group : site.hosts[h].devices) {
-          if (group.chip == "a100-sxm-80") group.chip = "a100-sxm-40";
+          if (group.chip == kType) group.chip = kTwin;
         }
       }
     }
     EXPECT_NEAR(step_of(small) / std::max(before, 1e-12), before > 0 ? 1 : 0, kExact);
   }
+}
+
+TEST(SlowPlannerProperties, ATypeOfHundredsUnderTwoNamesIsNearlyOneType) {
+  SmallCase large = large_case(601);
+  std::vector<HostGroup>& hosts = large.cluster.sites[0].hosts;
+  hosts[0].devices[0].chip = kType;
+  const double before = step_of(large);
+  ASSERT_GT(before, 0);
+  add_times_of_twin(large.profile);
+  HostGroup half = hosts[0];
+  half.name = "half";
+  half.count /= 2;
+  half.devices[0].chip = kTwin;
+  hosts[0].count -= half.count;
+  hosts.push_back(half);
+  EXPECT_NEAR(step_of(large) / before, 1, kNearly);
 }
 
 // Inside a host the link is the catalog's, which no cluster file scales.
@@ -230,99 +265,47 @@ void give_each_a_host(Cluster& cluster) {
   }
 }
 
+// All that devices and links take, so many times as long.
+void stretch(double factor, SmallCase& small) {
+  for (LayerTime& time : small.profile.layers) {
+    for (double* seconds :
+         {&time.forward, &time.backward_input, &time.backward_weight, &time.update}) {
+      *seconds *= factor;
+    }
+  }
+  for (Site& site : small.cluster.sites) {
+    for (HostGroup& host : site.hosts) {
+      host.network_bandwidth /= factor;
+      host.network_latency *= factor;
+    }
+  }
+  for (Link& link : small.cluster.links) {
+    link.bandwidth /= factor;
+    link.round_trip *= factor;
+  }
+}
+
+// Times are whole nanoseconds, and no file scales the copies through host memory and what keepers
+// take: so steps are not scaled exactly, and of two plans that are equal but for that the other one
+// may be taken. Beyond a handful of devices the search is cut short by effort as well.
+void expect_scaled(SmallCase small, double tolerance) {
+  give_each_a_host(small.cluster);
+  const double before = step_of(small);
+  for (const double factor : {8.0, 0.25}) {
+    SmallCase scaled = small;
+    stretch(factor, scaled);
+    EXPECT_NEAR(step_of(scaled), factor * before, tolerance * factor * before) << factor;
+  }
+}
+
 TEST(SlowPlannerProperties, TimesOfOtherUnitsScaleTheStep) {
-  for (uint64_t seed : {501, 502, 503, 504, 505, 506, 507, 508, 509, 510, 950002}) {
+  for (uint64_t seed : {501, 502, 503, 504, 505, 506, 950002}) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    SmallCase small = random_case(seed);
-    give_each_a_host(small.cluster);
-    const double before = step_of(small);
-    constexpr double kFactor = 8;
-    for (LayerTime& time : small.profile.layers) {
-      for (double* seconds :
-           {&time.forward, &time.backward_input, &time.backward_weight, &time.update}) {
-        *seconds *= kFactor;
-      }
-    }
-    for (Site& site : small.cluster.sites) {
-      for (HostGroup& host : site.hosts) {
-        host.network_bandwidth /= kFactor;
-        host.network_latency *= kFactor;
-      }
-    }
-    for (Link& link : small.cluster.links) {
-      link.bandwidth /= kFactor;
-      link.round_trip *= kFactor;
-    }
-    EXPECT_NEAR(step_of(small), kFactor * before, 0.002 * kFactor * before);
+    expect_scaled(random_case(seed), 0.002);
   }
-}
-
-TEST(Replan, ALostHostIsAnsweredByAPlanWithoutIt) {
-  SmallCase small = larger_case(5);
-  small.run.global_batch = 32;
-  small.cluster = {};
-  small.cluster.sites.push_back({"s", 0, {{"h", 4, 0, 12.5e9, 1e-5, {}}}});
-  small.cluster.sites[0].hosts[0].devices.push_back({"a100-sxm-80", 2, 0, 0, ""});
-  const Result<PlanReport> before = make_plan(small.run, small.cluster, small.profile);
-  ASSERT_TRUE(before.ok()) << before.status();
-  // Nothing changed: the plan stays.
-  const Result<Replanned> same = replan(before->plan, small.run, small.cluster, small.profile);
-  ASSERT_TRUE(same.ok()) << same.status();
-  EXPECT_TRUE(same->is_kept);
-  EXPECT_EQ(digest_of(same->report.plan), digest_of(before->plan));
-  EXPECT_EQ(same->moved_bytes, 0);
-  EXPECT_EQ(same->move_seconds, 0);
-  small.cluster.sites[0].hosts[0].count = 3;
-  const Result<Replanned> after = replan(before->plan, small.run, small.cluster, small.profile);
-  ASSERT_TRUE(after.ok()) << after.status();
-  EXPECT_FALSE(after->is_kept);
-  EXPECT_NE(after->reason.find("s/h3"), std::string::npos) << after->reason;
-  EXPECT_GT(after->report.step_seconds, before->step_seconds);
-  EXPECT_TRUE(check_plan(after->report.plan, small.run.model, small.run, small.cluster).ok());
-}
-
-TEST(Replan, ASlowNetworkKeepsTheRunningPlan) {
-  SmallCase small = random_case(7);
-  small.run.global_batch = 8;
-  small.cluster = {};
-  small.cluster.sites.push_back({"s", 0, {{"h", 2, 0, 1e4, 1e-5, {}}}});
-  small.cluster.sites[0].hosts[0].devices.push_back({"a100-sxm-80", 1, 0, 0, ""});
-  Plan running;
-  running.model = digest_of(small.run.model);
-  running.islands.push_back(
-      {"s", {{2, 8, "1f1b", {{0, small.run.model.num_layers(), {"s/h0/0"}}}}}});
-  const Result<Replanned> kept = replan(running, small.run, small.cluster, small.profile);
-  ASSERT_TRUE(kept.ok()) << kept.status();
-  EXPECT_TRUE(kept->is_kept) << to_text(*kept) << to_table(kept->report);
-}
-
-// A site that joins gets the model over its link: 16 bytes a parameter with the optimizer's state.
-TEST(Replan, ANewSiteIsWaitedForWhileTheModelGoesOverItsLink) {
-  SmallCase small = random_case(7);
-  small.run.global_batch = 8;
-  small.run.exchange.inner_steps = 100;
-  small.cluster = {};
-  for (const char* name : {"n", "s"}) {
-    small.cluster.sites.push_back({name, 0, {{"h", 1, 0, 1e9, 1e-5, {}}}});
-    small.cluster.sites.back().hosts[0].devices.push_back({"a100-sxm-80", 1, 0, 0, ""});
-  }
-  Plan running;
-  running.model = digest_of(small.run.model);
-  running.islands.push_back(
-      {"n", {{2, 8, "1f1b", {{0, small.run.model.num_layers(), {"n/h/0"}}}}}});
-  running.idle = {{"s/h/0", "not there yet"}};
-  double before = 0;
-  for (const double bandwidth : {1e8, 1e6}) {
-    small.cluster.links = {{"n", "s", bandwidth, 1e-3, 0, 0}};
-    const Result<Replanned> joined = replan(running, small.run, small.cluster, small.profile);
-    ASSERT_TRUE(joined.ok()) << joined.status();
-    ASSERT_GT(joined->moved_bytes, 0) << to_text(*joined);
-    const double bytes = static_cast<double>(num_parameters(small.run.model)) *
-                         (small.run.precision == Precision::kFp32 ? 12 : 14);
-    EXPECT_NEAR(joined->move_seconds - FailureRates{}.restart_seconds, bytes / bandwidth,
-                1e-6 * bytes / bandwidth);
-    EXPECT_GT(joined->move_seconds, before);
-    before = joined->move_seconds;
+  for (uint64_t seed : {512}) {
+    SCOPED_TRACE(testing::Message() << "larger, seed " << seed);
+    expect_scaled(larger_case(seed), kNearly);
   }
 }
 

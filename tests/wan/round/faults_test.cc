@@ -1,8 +1,10 @@
 // One fault each, and what the run says about it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
+#include "base/text.h"
 #include "wan/round/simulator.h"
 
 namespace skarv::wan {
@@ -25,37 +27,48 @@ net::Buffer flipped(const net::Buffer& bytes) {
   return net::Buffer::take(std::move(copy));
 }
 
+// What a receiver says of such a payload to this slab, in round 2.
+std::string complaint(const Simulator& run, const std::string& payload, int slab,
+                      const std::string& from) {
+  return cat(payload, " to slab ", slab, " (", run.table().name_of(slab), ") of round 2 from ",
+             from, " has digest");
+}
+
 TEST(Faults, FlippedBitInContributionIsRefusedAndNamed) {
   Simulator run(quick());
-  int num_flips = 0;
+  int num_flips = 0, slab = -1;
   run.on_send = [&](const std::string& from, const std::string&, Message& message) {
     auto* contrib = std::get_if<Contrib>(&message.body);
     if (contrib != nullptr && from == "b" && message.fence.round == 2 && num_flips < 1) {
       contrib->bytes = flipped(contrib->bytes);
+      slab = contrib->slab;
       ++num_flips;
     }
     return true;
   };
   EXPECT_EQ(run.run(), "");
-  EXPECT_EQ(num_flips, 1);
-  EXPECT_TRUE(run.said("contribution"));
+  ASSERT_EQ(num_flips, 1);
+  EXPECT_TRUE(run.said(complaint(run, "contribution", slab, "b")));
   for (const CommittedRound& row : run.ledger()) EXPECT_EQ(row.record.delivered.size(), 3u);
 }
 
 TEST(Faults, FlippedBitInMergedSlabIsRefusedAndNamed) {
   Simulator run(quick());
-  int num_flips = 0;
-  run.on_send = [&](const std::string&, const std::string& to, Message& message) {
+  int num_flips = 0, slab = -1;
+  std::string merger;
+  run.on_send = [&](const std::string& from, const std::string& to, Message& message) {
     auto* merged = std::get_if<Merged>(&message.body);
     if (merged != nullptr && to == "a" && message.fence.round == 2 && num_flips < 1) {
       merged->bytes = flipped(merged->bytes);
+      slab = merged->slab;
+      merger = from;
       ++num_flips;
     }
     return true;
   };
   EXPECT_EQ(run.run(), "");
-  EXPECT_EQ(num_flips, 1);
-  EXPECT_TRUE(run.said("merged payload"));
+  ASSERT_EQ(num_flips, 1);
+  EXPECT_TRUE(run.said(complaint(run, "merged payload", slab, merger)));
 }
 
 // Rule 14: an apply that did not do its work is seen by the state root; the island fetches.
@@ -118,16 +131,32 @@ TEST(Faults, ValuesThatAreNotFiniteAreNotOffered) {
   EXPECT_TRUE(run.said("values are not finite"));
 }
 
-// A contributor whose facts are not finite (a broken encoder) is rejected by the gate and reset.
+bool has_residual(const KeeperStore& keeper) {
+  return std::ranges::any_of(keeper.slabs(), [&](int slab) {
+    return std::ranges::any_of(keeper.residual(slab), [](float e) { return e != 0; });
+  });
+}
+
+// A contributor whose facts are not finite (a broken encoder) is rejected by the gate and reset:
+// its weights are the outer ones, its residual is zero (rule 8).
 TEST(Faults, GateRejectsContributionThatIsNotFinite) {
-  Simulator run(quick());
-  run.on_work = [&](int, KeeperStore&, WorkDone& done) {
+  SimOptions options = quick();
+  options.exchange.alpha = 0.5;  // whoever is included keeps half of its own weights
+  Simulator run(options);
+  std::map<int, bool> residuals;  // after round 2
+  run.on_work = [&](int island, KeeperStore& keeper, WorkDone& done) {
     const auto* measure = std::get_if<MeasureJob>(&done.job);
     if (measure != nullptr && measure->island == "c" && measure->round == 2) {
       done.facts.finite = false;
     }
+    const auto* apply = std::get_if<ApplyJob>(&done.job);
+    if (apply != nullptr && apply->order.round == 2) residuals[island] = has_residual(keeper);
   };
+  ASSERT_TRUE(run.run_until([&] { return run.was_reset(2); }, 60)) << run.failure();
+  EXPECT_EQ(run.applied(2), 2);
+  EXPECT_EQ(run.local_weights(2), run.outer_weights(2));
   EXPECT_EQ(run.run(), "");
+  EXPECT_EQ(residuals, (std::map<int, bool>{{0, true}, {1, true}, {2, false}}));
   const RecordEntry* entry = run.ledger()[1].record.find("c");
   ASSERT_NE(entry, nullptr);
   EXPECT_EQ(entry->verdict, Verdict::kRejected);
@@ -200,6 +229,18 @@ TEST(Faults, HandshakeNamesWhatDiffers) {
   hello = mine.hello("");
   hello.wire_version = 99;
   EXPECT_NE(mine.check(hello, "b").message().find("wire version 99"), std::string::npos);
+  hello = mine.hello("");
+  hello.self_test = {};
+  EXPECT_NE(mine.check(hello, "b").message().find("other bits"), std::string::npos);
+  hello = mine.hello("");
+  ++hello.arithmetic_version;
+  EXPECT_NE(mine.check(hello, "b").message().find("other bits"), std::string::npos);
+  hello = mine.hello("");
+  ++hello.upload_version;
+  EXPECT_NE(mine.check(hello, "b").message().find("codec versions"), std::string::npos);
+  hello = mine.hello("");
+  ++hello.download_version;
+  EXPECT_NE(mine.check(hello, "b").message().find("codec versions"), std::string::npos);
   run.seed = 2;
   hello = Handshake::of(run, table).value().hello("");
   EXPECT_NE(mine.check(hello, "b").message().find("run settings"), std::string::npos);

@@ -1,5 +1,6 @@
 #include "wan/round/simulator.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -391,7 +392,11 @@ void Simulator::act(int i, std::vector<IslandAction> actions) {
         if (!node.up || node.life != life) return;
         check_job(i, job);
         WorkDone done = node.work->run(job);
+        const Digest state_root = done.state_root;
         if (on_work) on_work(i, *node.keeper, done);
+        if (done.state_root != state_root) corrupted_.insert(i);
+        const auto* freeze = std::get_if<FreezeJob>(&job);
+        if (freeze != nullptr && done.status.ok()) frozen_base_[done.leaf] = freeze->base;
         act(i, node.machine->work_done(now_, done));
       });
     } else if (const auto* snapshot = std::get_if<TakeSnapshot>(&action)) {
@@ -428,6 +433,12 @@ bool Simulator::said(const std::string& part) const {
     if (text.find(part) != std::string::npos) return true;
   }
   return false;
+}
+bool Simulator::was_reset(int i) const {
+  return std::ranges::any_of(journal_, [&](const Moment& moment) {
+    return moment.what == Moment::What::kApply && moment.island == i &&
+           moment.verdict == LocalVerdict::kReset;
+  });
 }
 int64_t Simulator::applied(int i) const {
   return islands_[i]->machine ? islands_[i]->machine->applied() : -1;

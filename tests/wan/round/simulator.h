@@ -68,6 +68,7 @@ class Simulator {
   const std::map<int64_t, Digest>& state_roots() const { return settled_; }
   const std::vector<std::string>& sayings() const { return sayings_; }
   bool said(const std::string& part) const;
+  bool was_reset(int island) const;  // its local weights have started again from the outer ones
   int64_t applied(int island) const;
   std::vector<float> outer_weights(int island) const;
   std::vector<float> local_weights(int island) const;
@@ -131,7 +132,10 @@ class Simulator {
 
   void check_send(int island, const Message& message);
   void check_job(int island, const Job& job);
+  void check_merge(int island, const MergeJob& job);
+  void check_apply(int island, const ApplyOrder& order);
   void check_commit(const CommittedRound& row);
+  void check_kept(const Record& record);
   void check_applied(int island);
   std::string check_end();
 
@@ -154,7 +158,8 @@ class Simulator {
   std::priority_queue<Event, std::vector<Event>, Later> events_;
   std::map<std::pair<std::string, std::string>, Time> dead_until_;
   std::map<int64_t, Digest> applied_roots_;
-  std::set<int> corrupted_;  // islands whose state a test has damaged
+  std::set<int> corrupted_;                // islands whose state root a test has changed
+  std::map<Digest, int64_t> frozen_base_;  // by leaf of every contribution
   Time now_{};
   uint64_t order_ = 0;
   std::mt19937_64 random_;

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "wan/payload.h"
 #include "wan/round/simulator_nodes.h"
 
 namespace skarv::wan {
@@ -26,20 +27,63 @@ void Simulator::check_job(int i, const Job& job) {
                node.base[fragment]));
     }
   }
-  const auto* apply = std::get_if<ApplyJob>(&job);
-  if (apply == nullptr) return;
-  const ApplyOrder& order = apply->order;
+  if (const auto* merge = std::get_if<MergeJob>(&job)) check_merge(i, *merge);
+  if (const auto* apply = std::get_if<ApplyJob>(&job)) check_apply(i, apply->order);
+}
+
+void Simulator::check_merge(int i, const MergeJob& job) {
+  for (const net::Buffer& bytes : job.payloads) {
+    if (bytes.empty()) continue;  // the gate refused it
+    const auto found = frozen_base_.find(
+        payload_leaf(PayloadKind::kContribution, job.slab, job.round, bytes.span()));
+    if (found == frozen_base_.end()) {
+      return fail(cat("I6: ", names_[i], " merges into round ", job.round, " what nobody froze"));
+    }
+    if (found->second != previous_round(*table_, job.round)) {
+      return fail(cat("I6: ", names_[i], " merges into round ", job.round,
+                      " a contribution on base ", found->second));
+    }
+  }
+}
+
+void Simulator::check_apply(int i, const ApplyOrder& order) {
+  const Island& node = *islands_[i];
   if (order.round > static_cast<int64_t>(ledger_.size())) {
     return fail(cat("I3: ", names_[i], " applies round ", order.round, ", not committed"));
   }
   const Record& record = ledger_[static_cast<size_t>(order.round - 1)].record;
-  if (order.delivery != Delivery::kIncluded) return;
   const RecordEntry* entry = record.find(names_[i]);
-  std::vector<Digest> leaves;
-  for (const SlabOrder& slab : order.slabs) leaves.push_back(slab.contribution);
-  if (entry == nullptr || entry->contribution.root != merkle_root(leaves)) {
-    fail(cat("I5: ", names_[i], " advances e for a contribution that is not in record ",
-             order.round));
+  const bool counts = entry != nullptr && entry->verdict != Verdict::kRejected;
+  std::vector<Digest> named, frozen;
+  for (const SlabOrder& slab : order.slabs) {
+    named.push_back(slab.contribution);
+    frozen.push_back(node.keeper->contribution_leaf(slab.slab));
+  }
+  if (order.delivery == Delivery::kIncluded) {
+    if (!counts || entry->contribution.root != merkle_root(named)) {
+      fail(cat("I5: ", names_[i], " advances e for a contribution that is not in record ",
+               order.round));
+    }
+  } else if (counts && entry->contribution.root == merkle_root(frozen) &&
+             entry->contribution.generation == node.machine->generation()) {
+    fail(cat("I5: ", names_[i], " does not advance e, but record ", order.round,
+             " lists what is frozen here"));
+  }
+}
+
+// Nothing that could be lost with fewer than D islands.
+void Simulator::check_kept(const Record& record) {
+  int num_held = 0;
+  for (const auto& island : islands_) {
+    std::vector<Digest> leaves;
+    for (int slab : table_->slabs_of_fragment(record.fragment)) {
+      const Result<StoredPayload> stored = island->payloads.load(record.round, slab);
+      if (stored.ok()) leaves.push_back(stored->leaf);
+    }
+    num_held += merkle_root(leaves) == record.payload_root;
+  }
+  if (num_held < quorum_of(options_.num_islands, run_.exchange.durable_copies)) {
+    fail(cat("I4: round ", record.round, " is committed with bytes on ", num_held));
   }
 }
 
@@ -49,14 +93,10 @@ void Simulator::check_commit(const CommittedRound& row) {
   const Digest before = ledger_.empty() ? genesis_chain(handshake_) : ledger_.back().chain;
   if (row.record.previous_chain != before) fail("I2: the chain is broken");
   if (row.record.term.epoch != stored_epoch_) fail("I7: a record of another epoch");
-  int num_held = 0, num_promised = 0;
+  check_kept(row.record);
+  for (const CommittedRound& earlier : ledger_) check_kept(earlier.record);
+  int num_promised = 0;
   for (int i = 0; i < options_.num_islands; ++i) {
-    std::vector<Digest> leaves;
-    for (int slab : table_->slabs_of_fragment(row.record.fragment)) {
-      const Result<StoredPayload> stored = islands_[i]->payloads.load(n, slab);
-      if (stored.ok()) leaves.push_back(stored->leaf);
-    }
-    num_held += merkle_root(leaves) == row.record.payload_root;
     for (const LogEntry& entry : islands_[i]->log) {
       const auto* accept = std::get_if<LogAccept>(&entry);
       if (accept != nullptr && accept->record == row.record) {
@@ -66,7 +106,6 @@ void Simulator::check_commit(const CommittedRound& row) {
     }
   }
   const int quorum = quorum_of(options_.num_islands, run_.exchange.durable_copies);
-  if (num_held < quorum) fail(cat("I4: round ", n, " committed with bytes on ", num_held));
   if (num_promised < quorum)
     fail(cat("I7: round ", n, " committed with ", num_promised, " accepts"));
 }
@@ -82,7 +121,7 @@ void Simulator::check_applied(int i) {
       --expected;
     if (islands_[i]->keeper->version(slab) != expected) fail("I2: a slab has a wrong version");
   }
-  if (corrupted_.contains(i) || on_work) return;
+  if (corrupted_.contains(i)) return;
   auto [found, fresh] = applied_roots_.emplace(n, machine.state_root());
   if (found->second != machine.state_root()) fail(cat("state roots differ after round ", n));
   auto earlier = applied_roots_.find(n - 1);
@@ -92,6 +131,8 @@ void Simulator::check_applied(int i) {
 }
 
 std::string Simulator::check_end() {
+  for (const CommittedRound& row : ledger_) check_kept(row.record);
+  if (!failure_.empty()) return failure_;
   for (int i = 0; i < options_.num_islands; ++i) {
     if (outer_weights(i) != outer_weights(0)) return "outer weights differ at the end";
     for (const LogEntry& entry : islands_[i]->log) {
