@@ -12,6 +12,7 @@
 namespace skarv {
 namespace {
 
+constexpr Model k8B{128256, 4096, 32, 32, 8, 128, 14336, 8192};
 constexpr Model k70B{128256, 8192, 80, 64, 8, 128, 28672, 8192};
 constexpr Model k405B{128256, 16384, 126, 128, 8, 128, 53248, 8192};
 
@@ -84,6 +85,18 @@ void of_each(benchmark::internal::Benchmark* bench) {
 }
 
 #define SKARV_PLANNER_BENCH(...) BENCHMARK_CAPTURE(__VA_ARGS__)->Apply(of_each)
+SKARV_PLANNER_BENCH(plan, one_type_8_8B, "one_type_8", k8B, 128, 0);
+SKARV_PLANNER_BENCH(plan, two_types_16_8B, "two_types_16", k8B, 256, 0);
+SKARV_PLANNER_BENCH(plan, two_sites_32_8B, "two_sites_32", k8B, 512, 0);
+SKARV_PLANNER_BENCH(plan, three_cities_48_8B, "three_cities_48", k8B, 512, 0);
+SKARV_PLANNER_BENCH(plan, three_cities_48_70B, "three_cities_48", k70B, 512, 0);
+SKARV_PLANNER_BENCH(plan, one_type_64_8B, "one_type_64", k8B, 512, 0);
+SKARV_PLANNER_BENCH(plan, one_type_64_70B, "one_type_64", k70B, 512, 0);
+SKARV_PLANNER_BENCH(plan, ethernet_8_8B, "ethernet_8", k8B, 128, 0);
+SKARV_PLANNER_BENCH(plan, ethernet_64_8B, "ethernet_64", k8B, 512, 0);
+SKARV_PLANNER_BENCH(plan, ethernet_64_70B, "ethernet_64", k70B, 512, 0);
+SKARV_PLANNER_BENCH(plan, four_types_256_70B, "four_types_256", k70B, 1024, 0);
+SKARV_PLANNER_BENCH(plan, eight_sites_256_8B, "eight_sites_256", k8B, 1024, 0);
 SKARV_PLANNER_BENCH(plan, three_types_768_70B, "three_types_768", k70B, 2048, 0);
 SKARV_PLANNER_BENCH(plan, three_types_768_405B, "three_types_768", k405B, 2048, 0);
 SKARV_PLANNER_BENCH(plan, three_types_720_405B, "three_types_768", k405B, 2048, 3);

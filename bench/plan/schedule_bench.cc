@@ -153,7 +153,7 @@ std::string percent(int64_t value, int64_t base) {
   return fixed(100.0 * static_cast<double>(value - base) / static_cast<double>(base), 2);
 }
 
-std::string figures(const Played& played, const Bounds& bounds) {
+std::string figures(const Played& played, Bounds& bounds) {
   return cat(played.longest_ns, "/", played.makespan_ns, " (+",
              percent(played.longest_ns, bounds.longest_ns()), "/+",
              percent(played.makespan_ns, bounds.makespan_ns()), " %)");

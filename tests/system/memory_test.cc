@@ -85,7 +85,7 @@ TEST(SlowMemory, WithRecomputationAndSplitBackwardsInBf16) {
                     pipeline(2, 4, "1f1b", Json::array({stage(0, kLayers, 2)}))});
 }
 
-TEST(SlowMemory, WithTwoStagesADeviceInFp32) {
+TEST(EnduranceMemory, WithTwoStagesADeviceInFp32) {
   expect_predicted(
       "fp32", {pipeline(2, 8, "1f1b",
                         {stage(0, 2, 0), stage(2, 4, 1), stage(4, 6, 0), stage(6, kLayers, 1)}),

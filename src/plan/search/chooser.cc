@@ -14,7 +14,7 @@ namespace skarv {
 namespace {
 
 constexpr int kTightenings = 4;  // a pool's memory is lowered by what the simulator found too much
-constexpr size_t kNumFinalists = 4;  // of a large cluster
+constexpr size_t kNumFinalists = 4, kNumOfLarge = 2;  // of hundreds of devices, of thousands
 // Parts of memory and bandwidth that few devices are thought to have as well.
 constexpr std::pair<double, double> kLess[] = {{0.75, 1}, {0.5, 1}, {1, 0.5}};
 // Up to kFewDevices clusters with devices less are looked at too, as many ...
@@ -82,7 +82,11 @@ class Chooser {
     const int64_t count = world.num_devices();
     for (int round = 0; round < kTightenings; ++round) {
       found_ = search_sites(world, question_.global_batch, question_.min_islands);
-      if (count <= static_cast<int64_t>(kFewDevices)) look_at_less(world);
+      if (count <= static_cast<int64_t>(kFewDevices)) {
+        look_at_less(world);
+      } else if (count > kLarge) {
+        look_without_hosts(world);
+      }
       if (found_.empty()) break;
       const int64_t least_ns = std::ranges::min(found_, {}, &WholeShape::step_ns).step_ns();
       if (least_ns - least_ns / kEstimatesOff > question_.worth_ns) {
@@ -112,6 +116,19 @@ class Chooser {
     }
     if (!is_handful && !question_.looks_at_less) return;
     for (const auto& [memory, bandwidth] : kLess) look_at(world.lessened(memory, bandwidth));
+  }
+
+  // The same for thousands of devices, a host of each pool left out.
+  void look_without_hosts(const World& world) {
+    for (size_t pool = 0; pool < world.pools().size(); ++pool) {
+      const Pool& devices = world.pools()[pool];
+      if (devices.num_hosts() < 2 || world.is_over_budget()) continue;
+      std::vector<WholeShape> found =
+          search_sites(world.with_idle(static_cast<int>(pool), devices.per_host),
+                       question_.global_batch, question_.min_islands);
+      std::ranges::move(found, std::back_inserter(found_));
+    }
+    std::ranges::stable_sort(found_, {}, [](const WholeShape& whole) { return whole.step_ns(); });
   }
 
   // Refines the chosen plan and the runners-up, and chooses the best.
@@ -231,7 +248,10 @@ class Chooser {
     others_.clear();
     starts_.clear();
     bool has_fitting = false;
-    for (size_t i = 0; i < found_.size() && (is_few || i < kNumFinalists); ++i) {
+    const size_t most = is_few                         ? found_.size()
+                        : world.num_devices() > kLarge ? kNumOfLarge
+                                                       : kNumFinalists;
+    for (size_t i = 0; i < std::min(most, found_.size()); ++i) {
       const bool is_enough = world.is_over_budget() || question_.pricer.plays_are_costly();
       if (has_fitting && is_enough) break;
       Result<std::optional<Finalist>> judged = finals.judge(found_[i]);

@@ -33,10 +33,10 @@ bool is_long(const IslandShape& shape) {
 // Shapes of an island that are simulated at least, whatever has been played already: of the whole
 // that closed forms like best, and of others.
 constexpr size_t kLeastOfFirst = 2, kLeastOfOthers = 1;
-size_t num_judged(int64_t num_devices) {
+size_t num_judged(int64_t num_devices, bool is_first) {
   if (num_devices <= 64) return 48;
   if (num_devices <= 512) return 8;
-  return num_devices <= 2048 ? 4 : 2;
+  return num_devices <= 2048 ? 4 : is_first ? 2 : 1;
 }
 
 const std::map<std::string, double>& shares_of(const Assembled& assembled, bool is_even) {
@@ -213,7 +213,8 @@ Assembled Finals::dressed(const IslandShape& shape, const std::string& name,
 Result<std::optional<Finalist>> Finals::judge(const WholeShape& whole, int64_t bound_ns) {
   Finalist finalist;
   finalist.shape.left_out = whole.left_out;
-  const size_t least = verdicts_.empty() ? kLeastOfFirst : kLeastOfOthers;
+  const bool is_first = verdicts_.empty();
+  const size_t least = is_first ? kLeastOfFirst : kLeastOfOthers;
   std::vector<std::vector<std::pair<int64_t, const IslandShape*>>> fitting;  // by island
   for (const IslandChoice& choice : whole.islands) {
     const std::string name = island_name(world_, choice);
@@ -230,7 +231,7 @@ Result<std::optional<Finalist>> Finals::judge(const WholeShape& whole, int64_t b
       const bool is_late = pricer_.plays_are_costly() || pricer_.book().num_actions >= last_action_;
       const size_t enough = pricer_.plays_are_costly() ? 1
                             : is_late                  ? least
-                                                       : num_judged(num_devices);
+                                                       : num_judged(num_devices, is_first);
       if (num_possible >= enough && best.overflow_bytes == 0) {
         break;
       }
@@ -358,6 +359,8 @@ std::optional<Finalist> Finals::instead_of(const Finalist& finalist, const Whole
 }
 
 void Finals::share_anew(int64_t global_batch, Finalist& finalist) {
+  const std::vector<IslandChoice>& islands = finalist.shape.islands;
+  if (islands.size() == 1 && islands[0].shapes.front().groups.size() == 1) return;  // all alike
   for (int round = 0; round < kSharings && !pricer_.plays_are_costly(); ++round) {
     WholeShape whole = finalist.shape;
     for (size_t i = 0; i < whole.islands.size(); ++i) {

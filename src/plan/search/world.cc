@@ -360,9 +360,9 @@ World World::lessened(double memory, double bandwidth) const {
   return world;
 }
 
-World World::with_idle(int pool) const {
+World World::with_idle(int pool, int count) const {
   World world = *this;
-  ++world.pools_[pool].num_idle;
+  world.pools_[pool].num_idle += count;
   return world;
 }
 

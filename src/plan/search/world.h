@@ -79,8 +79,8 @@ class World {
   // The same devices with these parts of their memory and of the bandwidth between hosts; measured
   // links stay as they are.
   World lessened(double memory, double bandwidth) const;
-  // The same devices, of which one of that pool is to be left out.
-  World with_idle(int pool) const;
+  // The same devices, of which so many of that pool are to be left out.
+  World with_idle(int pool, int count = 1) const;
   // For a device that needs more than was thought: its pool, and those of equal devices, count as
   // that much smaller.
   void lower_memory(const std::string& device, int64_t bytes);

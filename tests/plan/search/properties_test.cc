@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
+#include "plan/cost/roofline.h"
 #include "plan/search/exhaustive.h"
 #include "plan/search/planner.h"
 
@@ -149,7 +150,7 @@ TEST(SlowPlannerProperties, MoreMemoryIsNeverWorse) {
   expect_never_worse(1, 10, kExact, more_memory);
 }
 TEST(SlowPlannerProperties, MoreBandwidthIsNeverWorse) {
-  expect_never_worse(101, 10, kExact, more_bandwidth);
+  expect_never_worse(101, 8, kExact, more_bandwidth);
 }
 TEST(SlowPlannerProperties, MoreDevicesAreNeverWorse) {
   expect_never_worse(206, 12, kExact, one_more_device);
@@ -159,9 +160,23 @@ TEST(SlowPlannerProperties, WithHundredsOfDevicesMoreIsNeverMuchWorse) {
   expect_never_worse(611, 6, kNearly, more_memory, large_case);
   expect_never_worse(621, 6, kNearly, more_bandwidth, large_case);
 }
+// Of 255 hosts an eighth more are left over than of 256, and the search sees another shape.
+TEST(SlowPlannerProperties, AHostMoreAmongThousandsOfDevicesIsNeverMuchWorse) {
+  SmallCase large;
+  large.run.model = {128256, 16384, 126, 128, 8, 128, 53248, 8192};
+  large.run.precision = Precision::kBf16;
+  large.run.global_batch = 4096;
+  large.cluster =
+      read_cluster(cat(SKARV_SOURCE_DIR, "/bench/clusters/two_types_4096.toml")).value();
+  large.profile = estimate_profile(large.run, {"a100-sxm-80", "h100-sxm"}).value();
+  const double more = step_of(large);
+  --large.cluster.sites[0].hosts[0].count;
+  EXPECT_LE(more, (1 + kNearly) * step_of(large));
+}
+
 TEST(SlowPlannerProperties, BehindSlowLinksMoreIsNeverWorse) {
-  expect_never_worse(701, 7, kExact, more_bandwidth, slow_link_case);
-  expect_never_worse(801, 7, kExact, one_more_device, slow_link_case);
+  expect_never_worse(701, 5, kExact, more_bandwidth, slow_link_case);
+  expect_never_worse(801, 5, kExact, one_more_device, slow_link_case);
 }
 TEST(EndurancePlannerProperties, MoreIsNeverWorse) {
   expect_never_worse(1001, 100, kExact, more_memory);
