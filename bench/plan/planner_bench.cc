@@ -86,10 +86,10 @@ void of_each(benchmark::internal::Benchmark* bench) {
 
 #define SKARV_PLANNER_BENCH(...) BENCHMARK_CAPTURE(__VA_ARGS__)->Apply(of_each)
 SKARV_PLANNER_BENCH(plan, one_type_8_8B, "one_type_8", k8B, 128, 0);
-SKARV_PLANNER_BENCH(plan, two_types_16_8B, "two_types_16", k8B, 256, 0);
-SKARV_PLANNER_BENCH(plan, two_sites_32_8B, "two_sites_32", k8B, 512, 0);
-SKARV_PLANNER_BENCH(plan, three_cities_48_8B, "three_cities_48", k8B, 512, 0);
-SKARV_PLANNER_BENCH(plan, three_cities_48_70B, "three_cities_48", k70B, 512, 0);
+SKARV_PLANNER_BENCH(plan, two_types_16_8B, "two_types_16", k8B, 128, 0);
+SKARV_PLANNER_BENCH(plan, two_sites_32_8B, "two_sites_32", k8B, 256, 0);
+SKARV_PLANNER_BENCH(plan, three_cities_48_8B, "three_cities_48", k8B, 256, 0);
+SKARV_PLANNER_BENCH(plan, three_cities_48_70B, "three_cities_48", k70B, 256, 0);
 SKARV_PLANNER_BENCH(plan, one_type_64_8B, "one_type_64", k8B, 512, 0);
 SKARV_PLANNER_BENCH(plan, one_type_64_70B, "one_type_64", k70B, 512, 0);
 SKARV_PLANNER_BENCH(plan, ethernet_8_8B, "ethernet_8", k8B, 128, 0);

@@ -72,7 +72,8 @@ class Chooser {
       SKARV_TRY(draw_edits(world, chosen));
     }
     add_idle(world, found_, *best, chosen.plan);
-    if (question_.looks_at_single_chips) SKARV_TRY(add_best_single(world, chosen));
+    if (question_.looks_at_single_chips && question_.limits.compares_types)
+      SKARV_TRY(add_best_single(world, chosen));
     return chosen;
   }
 

@@ -24,6 +24,8 @@ struct PlannerLimits {
   double ends_at = 0;
   // The answer is refined for up to half a minute more, as long as there are changes to try.
   bool thorough = false;
+  // The best plan on each type of chip alone is looked for too, to compare the answer with.
+  bool compares_types = true;
   // Called now and then on the caller's thread with the part done, 0 to 1, and the best step time
   // so far (0: none yet).
   std::function<void(double done, double best_step_seconds)> progress;

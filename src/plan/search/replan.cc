@@ -46,8 +46,6 @@ Status stay(const Plan& running, const Run& run, const Cluster& cluster, const P
   if (digest_of(renamed) == digest_of(fresh.plan)) return {};
   SKARV_ASSIGN(PlanReport report, price_plan(renamed, run, cluster, profile));
   report.alternatives = std::move(fresh.alternatives);
-  report.best_single_chip = std::move(fresh.best_single_chip);
-  report.best_single_tokens_per_second = fresh.best_single_tokens_per_second;
   fresh = std::move(report);
   return {};
 }
@@ -62,7 +60,9 @@ Result<Replanned> replan(const Plan& running, const Run& run, const Cluster& clu
         .at("model")
         .with_hint("give the plan of this run");
   }
-  SKARV_ASSIGN(PlanReport fresh, make_plan(run, cluster, profile, limits));
+  PlannerLimits alone = limits;
+  alone.compares_types = false;  // here it is the running plan that the new one is compared with
+  SKARV_ASSIGN(PlanReport fresh, make_plan(run, cluster, profile, alone));
   SKARV_TRY(stay(running, run, cluster, profile, fresh));
   Replanned result;
   Result<PlanReport> priced = price_plan(running, run, cluster, profile);
