@@ -1,12 +1,8 @@
 #include "comm/slab_exchange.h"
 
+#include "spec/cluster.h"
+
 namespace skarv::comm {
-namespace {
-
-std::string site_of(const std::string& device) { return device.substr(0, device.find('/')); }
-
-}  // namespace
-
 bool one_maker_and_site(const ReduceGroup& group, const std::vector<std::string>& devices,
                         const std::vector<std::string>& makers) {
   const int first = group.members.front();

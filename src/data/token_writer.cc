@@ -5,6 +5,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "base/bytes.h"
 #include "base/text.h"
 #include "data/token_file.h"
 #include "data/token_format.h"
@@ -16,11 +17,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kBufferBytes = 1 << 20;
-
-template <typename T>
-void append_number(std::string& to, T value) {
-  to.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
 
 }  // namespace
 
@@ -70,18 +66,18 @@ Status TokenWriter::flush() {
 
 std::string TokenWriter::index() const {
   std::string bytes(kIndexMagic);
-  append_number(bytes, kIndexVersion);
-  append_number(bytes, is_wide_ ? kTokenInt32 : kTokenUint16);
-  append_number(bytes, static_cast<uint64_t>(lengths_.size()));
-  append_number(bytes, static_cast<uint64_t>(lengths_.size() + 1));
-  for (int32_t length : lengths_) append_number(bytes, length);
+  append_bytes(bytes, kIndexVersion);
+  append_bytes(bytes, is_wide_ ? kTokenInt32 : kTokenUint16);
+  append_bytes(bytes, static_cast<uint64_t>(lengths_.size()));
+  append_bytes(bytes, static_cast<uint64_t>(lengths_.size() + 1));
+  for (int32_t length : lengths_) append_bytes(bytes, length);
   int64_t offset = 0;
   for (int32_t length : lengths_) {
-    append_number(bytes, offset);
+    append_bytes(bytes, offset);
     offset += int64_t{length} * (is_wide_ ? 4 : 2);
   }
   for (size_t border = 0; border <= lengths_.size(); ++border) {
-    append_number(bytes, static_cast<int64_t>(border));
+    append_bytes(bytes, static_cast<int64_t>(border));
   }
   return bytes;
 }

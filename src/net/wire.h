@@ -9,13 +9,15 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
+
 namespace skarv::net {
 
 static_assert(std::endian::native == std::endian::little, "the wire is little-endian");
 
 template <std::integral T>
 void put_number(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+  append_bytes(out, value);
 }
 
 inline void put_text(std::string& out, std::string_view text) {

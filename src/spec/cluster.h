@@ -68,6 +68,12 @@ struct DeviceInfo {
   std::string plugin;
 };
 
+// "site" and "site/host" of a device's name.
+inline std::string site_of(const std::string& device) { return device.substr(0, device.find('/')); }
+inline std::string host_of(const std::string& device) {
+  return device.substr(0, device.rfind('/'));
+}
+
 // All devices in file order.
 Result<std::vector<DeviceInfo>> expand_devices(const Cluster& cluster);
 

@@ -11,6 +11,10 @@ int64_t Run::steps_per_round() const {
   return exchange.inner_steps / exchange.num_fragments;
 }
 
+int quorum_of(int num_islands, int durable_copies) {
+  return std::max((num_islands + 1) / 2, std::min(durable_copies, num_islands));
+}
+
 double learning_rate_at(const Run& run, int64_t step) {
   const OptimizerSettings& settings = run.optimizer;
   const double peak = settings.learning_rate, last = peak * settings.final_fraction;

@@ -55,6 +55,9 @@ struct ExchangeSettings {
   double round_budget_seconds = 60;
 };
 
+// Islands that have to accept before a commit (protocol.md, 2).
+int quorum_of(int num_islands, int durable_copies);
+
 struct Run {
   std::string name = "run";
   uint64_t seed = 1;

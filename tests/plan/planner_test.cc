@@ -339,7 +339,6 @@ TEST(Budget, ThatIsOverLeavesAPlanUnrefined) {
   PlannerLimits limits;
   limits.ends_at = kOverAtOnce;
   Tried tried;
-  tried.limits = &limits;
   ASSERT_TRUE(refine(scene.pricer, limits, {1'000'000}, tried, plan).ok());
   EXPECT_EQ(plan.island_ns, before);
   EXPECT_EQ(scene.book.num_actions, num_actions);

@@ -99,19 +99,6 @@ TEST_F(SimulateVerb, GettingGoingIsPricedWhereItIsAskedFor) {
   }
 }
 
-// Neither room may include the other.
-TEST(SimulatedQuorum, IsTheProtocols) {
-  for (int num_islands = 1; num_islands <= 9; ++num_islands) {
-    for (int durable_copies = 1; durable_copies <= 5; ++durable_copies) {
-      ExchangeSettings exchange;
-      exchange.durable_copies = durable_copies;
-      EXPECT_EQ(islands_to_commit(exchange, num_islands),
-                wan::quorum_of(num_islands, durable_copies))
-          << num_islands << " islands, " << durable_copies << " copies";
-    }
-  }
-}
-
 TEST_F(SimulateVerb, ADayWithFailuresCostsRestartsAndWhatWasNotYetSaved) {
   const auto goodput = [&](const std::string& words) {
     const ProgramEnd end = run("--json --device-mtbf 10h " + words);

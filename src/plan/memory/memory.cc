@@ -258,7 +258,7 @@ std::map<std::string, int64_t> keeper_memory(const std::vector<std::string>& dev
   for (const GroupLoad& load : loads) {
     for (const OwnedPart& part : load.owned) {
       const std::string& device = devices[part.rank];
-      bytes[device.substr(0, device.rfind('/'))] += kKeeperBytes * part.elements;
+      bytes[host_of(device)] += kKeeperBytes * part.elements;
     }
   }
   return bytes;

@@ -176,9 +176,7 @@ Status check_rates(const FailureRates& rates) {
 
 int islands_to_commit(const ExchangeSettings& exchange, int num_islands) {
   if (exchange.mode == ExchangeMode::kGradient) return num_islands;
-  const int quorum =
-      std::max((num_islands + 1) / 2, std::min(exchange.durable_copies, num_islands));
-  return std::max(quorum, exchange.min_contributors);
+  return std::max(quorum_of(num_islands, exchange.durable_copies), exchange.min_contributors);
 }
 
 double rounds_ahead(const ExchangeSettings& exchange) {

@@ -1,5 +1,7 @@
 #include "plan/schedule/order_cache.h"
 
+#include "base/bytes.h"
+
 namespace skarv {
 namespace {
 
@@ -9,9 +11,7 @@ constexpr size_t kMostMakespans = 100'000;  // some 500 bytes each
 // Everything that an order follows from, as bytes.
 std::string key_of(const OrderRule& rule, const PipelineTimes& times, const OrderOptions& options) {
   std::string key = rule.name;
-  const auto add = [&key](int64_t number) {
-    key.append(reinterpret_cast<const char*>(&number), sizeof(number));
-  };
+  const auto add = [&key](int64_t number) { append_bytes(key, number); };
   for (int64_t number : {static_cast<int64_t>(options.objective), options.max_pieces,
                          static_cast<int64_t>(options.seed), int64_t{times.num_microbatches},
                          int64_t{times.num_stages()}, int64_t{times.num_workers()}}) {

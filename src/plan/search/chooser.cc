@@ -44,9 +44,7 @@ constexpr int64_t kMostActions = 7'000'000;  // of a cluster; only the best is r
 class Chooser {
  public:
   explicit Chooser(const Question& question)
-      : question_(question), first_action_(question.pricer.book().num_actions) {
-    tried_.limits = &question.limits;
-  }
+      : question_(question), first_action_(question.pricer.book().num_actions) {}
 
   Result<Chosen> run() {
     SKARV_ASSIGN(World world, make_world());
@@ -432,7 +430,7 @@ class Chooser {
     // Of large ones only where it is cheap: a neighbour is played for less than judging it took.
     const int64_t effort = world.num_devices() <= kMedium ? kActionsOfFew : kActionsOfMany;
     if (is_few || cost <= effort) {
-      Tried tried{.not_faster_than = {}, .limits = &question_.limits};
+      Tried tried;
       SKARV_ASSIGN(best_ns, refine(question_.pricer, question_.limits, {effort}, tried, *best));
     }
     if (world.is_over_budget()) return {};

@@ -4,6 +4,8 @@
 #include <limits>
 #include <string>
 
+#include "base/bytes.h"
+
 namespace skarv {
 namespace {
 
@@ -205,9 +207,7 @@ std::optional<PipelineShape> make_shortest(Cutter& cutter, PipelineShape pipelin
 std::string key_of(const World& world, const PipelineShape& pipeline, int64_t num_microbatches,
                    const std::vector<int>& num_holders, int64_t bound_ns) {
   std::string key;
-  const auto add = [&key](auto number) {
-    key.append(reinterpret_cast<const char*>(&number), sizeof(number));
-  };
+  const auto add = [&key](auto number) { append_bytes(key, number); };
   add(bound_ns);
   add(pipeline.microbatch);
   add(pipeline.flow);

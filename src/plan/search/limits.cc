@@ -42,7 +42,7 @@ Status check_limits(const Plan& plan, const PlannerLimits& limits) {
               .with_hint("make a plan that the trainer can run: skarv plan --trainable");
         }
         for (const std::string& device : stages[s].devices) {
-          hosts.insert(device.substr(0, device.rfind('/')));
+          hosts.insert(host_of(device));
         }
       }
     }

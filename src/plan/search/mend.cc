@@ -12,8 +12,6 @@
 namespace skarv {
 namespace {
 
-std::string site_of(const std::string& device) { return device.substr(0, device.find('/')); }
-
 class Mender {
  public:
   Mender(const Plan& running, const DeviceIndex& devices) : plan_(running), devices_(devices) {

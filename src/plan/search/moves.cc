@@ -16,9 +16,6 @@ namespace {
 
 constexpr double kDefaultNetwork = 1.25e9;  // bytes/s; as plan/cost/link_cost.cc
 
-std::string host_of(const std::string& device) { return device.substr(0, device.rfind('/')); }
-std::string site_of(const std::string& device) { return device.substr(0, device.find('/')); }
-
 // What a device holds of the model.
 struct Held {
   std::set<int> layers;

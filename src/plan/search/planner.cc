@@ -41,14 +41,12 @@ std::string listed(const std::set<std::string>& names) {
   return text;
 }
 
-std::string site_of(const std::string& device) { return device.substr(0, device.find('/')); }
-
 std::vector<OuterIsland> outer_islands(const PlanReport& report) {
   std::vector<OuterIsland> islands;
   for (const IslandReport& island : report.islands) {
     const std::vector<std::string> devices = report.plan.find_island(island.name)->devices();
     std::set<std::string> hosts;
-    for (const std::string& name : devices) hosts.insert(name.substr(0, name.rfind('/')));
+    for (const std::string& name : devices) hosts.insert(host_of(name));
     islands.push_back({island.name, site_of(devices.front()),
                        std::llround(island.step_seconds * 1e9), island.samples,
                        static_cast<int>(hosts.size())});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "base/text.h"
 #include "plan/schedule/zero_bubble.h"
 
@@ -61,9 +62,7 @@ constexpr size_t kMostKnown = 4;
 // All that owners follow from.
 std::string owners_key(const Island& island, const std::map<std::string, double>& owner_share) {
   std::string key;
-  const auto add = [&key](auto number) {
-    key.append(reinterpret_cast<const char*>(&number), sizeof(number));
-  };
+  const auto add = [&key](auto number) { append_bytes(key, number); };
   for (const Pipeline& pipeline : island.pipelines) {
     add(pipeline.stages.size());
     for (const Stage& stage : pipeline.stages) {

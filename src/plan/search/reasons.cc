@@ -84,7 +84,7 @@ std::string reason_for(const World& world, const std::vector<WholeShape>& found,
 }
 
 Status describe_overflow(const std::string& device, const DeviceMemory& memory) {
-  const std::string site = device.substr(0, device.find('/'));
+  const std::string site = site_of(device);
   const auto show = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
   return Status(Code::kResourceExhausted, Scope::kConfig,
                 cat("no plan fits in the memory of site ", site, "; in the nearest one ", device,

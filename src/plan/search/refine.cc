@@ -18,7 +18,7 @@ class Refiner {
           Tried& tried, PricedPlan& plan)
       : limits_(limits),
         is_by_island_(effort.by_island),
-        trials_(pricer, effort.most_actions,
+        trials_(pricer, limits, effort.most_actions,
                 effort.most_in_vain > 0 ? effort.most_in_vain : effort.most_actions, tried, plan),
         draws_(trials_.devices(), limits) {}
 

@@ -35,9 +35,10 @@ bool is_same(const Pipeline& a, const Pipeline& b) {
 
 }  // namespace
 
-Trials::Trials(const Pricer& pricer, int64_t most_actions, int64_t most_in_vain, Tried& tried,
-               PricedPlan& plan)
+Trials::Trials(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
+               int64_t most_in_vain, Tried& tried, PricedPlan& plan)
     : pricer_(pricer),
+      limits_(limits),
       devices_(pricer.world().devices),
       last_action_(pricer.book().num_actions + most_actions),
       most_in_vain_(most_in_vain),
@@ -54,7 +55,7 @@ bool Trials::has_time() {
   const int64_t now = pricer_.book().num_actions;
   if (now >= next_look_) {
     next_look_ = now + kActionsOfLook;
-    is_over_budget_ = tried_.limits != nullptr && tried_.limits->is_over_budget();
+    is_over_budget_ = limits_.is_over_budget();
   }
   return broken_.ok() && !is_over_budget_ && now < last_action_ && now - last_gain_ < most_in_vain_;
 }
@@ -105,7 +106,7 @@ WorkEnds Trials::ends_of_unchanged(size_t index, const Island& island) {
 // Nothing where it is not faster, does not fit, or cannot run.
 std::optional<int64_t> Trials::play(size_t index, const Island& island, int64_t faster_than) {
   if (!has_time()) return std::nullopt;
-  const auto [known, is_new] = tried_.not_faster_than.emplace(key_of(island), faster_than);
+  const auto [known, is_new] = tried_.emplace(key_of(island), faster_than);
   if (!is_new && known->second >= faster_than) return std::nullopt;
   known->second = faster_than;
   Neighbour neighbour{changed_in(plan_.islands[index], island),

@@ -15,20 +15,17 @@
 
 namespace skarv {
 
-// What refining the plans of one world has to know each time.
-struct Tried {
-  // Islands that were looked at, by a key of all that is changed here, and what they are not faster
-  // than.
-  std::unordered_map<uint64_t, int64_t> not_faster_than;
-  const PlannerLimits* limits = nullptr;  // whose budget ends it; null: no budget
-};
+// Islands that were looked at, by a key of all that is changed here, and what they are not faster
+// than. Of one world.
+using Tried = std::unordered_map<uint64_t, int64_t>;
 
 class Trials {
  public:
   // All outlive it. Time is counted in actions as PriceBook does: at most `most_actions`, of which
-  // at most `most_in_vain` one after the other are without any gain; or until the budget is over.
-  Trials(const Pricer& pricer, int64_t most_actions, int64_t most_in_vain, Tried& tried,
-         PricedPlan& plan);
+  // at most `most_in_vain` one after the other are without any gain; or until the limits' budget is
+  // over.
+  Trials(const Pricer& pricer, const PlannerLimits& limits, int64_t most_actions,
+         int64_t most_in_vain, Tried& tried, PricedPlan& plan);
 
   // Until then everything else says "no". Nothing has time once something is broken.
   bool has_time();
@@ -82,6 +79,7 @@ class Trials {
   const Likeness& likeness(size_t island);
 
   const Pricer& pricer_;
+  const PlannerLimits& limits_;
   const DeviceIndex& devices_;
   const int64_t last_action_, most_in_vain_;
   int64_t last_gain_;  // when, in actions

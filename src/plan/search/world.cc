@@ -322,7 +322,7 @@ void World::add_links(const Cluster& cluster, const Profile& profile) {
 }
 
 void World::lower_memory(const std::string& device, int64_t bytes) {
-  const std::string host = device.substr(0, device.rfind('/'));
+  const std::string host = host_of(device);
   for (Pool& pool : pools_) {
     const auto at = std::ranges::find(pool.host_names, host) - pool.host_names.begin();
     if (at == std::ssize(pool.host_names)) continue;

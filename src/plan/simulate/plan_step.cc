@@ -12,7 +12,7 @@ constexpr int kDays = 20;
 
 int num_hosts(const std::vector<std::string>& devices) {
   std::set<std::string> hosts;
-  for (const std::string& device : devices) hosts.insert(device.substr(0, device.rfind('/')));
+  for (const std::string& device : devices) hosts.insert(host_of(device));
   return static_cast<int>(hosts.size());
 }
 

@@ -26,10 +26,6 @@ SampleLane View::lane_of(const std::string& name, int64_t steps_per_round) const
   return lane;
 }
 
-int quorum_of(int num_islands, int durable_copies) {
-  return std::max((num_islands + 1) / 2, std::min(durable_copies, num_islands));
-}
-
 int promises_of(int num_islands) { return (num_islands + 1) / 2; }
 
 Json to_json(const View& view) {

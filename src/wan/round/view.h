@@ -30,8 +30,6 @@ struct View {
   SampleLane lane_of(const std::string& name, int64_t steps_per_round) const;
 };
 
-// Islands that have to accept before a commit (protocol.md, 2).
-int quorum_of(int num_islands, int durable_copies);
 // Promises that a coordinator with its disk intact needs (rule 10).
 int promises_of(int num_islands);
 

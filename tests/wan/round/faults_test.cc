@@ -10,17 +10,6 @@
 namespace skarv::wan {
 namespace {
 
-SimOptions quick(int num_islands = 3) {
-  SimOptions options;
-  options.num_islands = num_islands;
-  options.exchange.inner_steps = 4;
-  options.exchange.detection_seconds = 0.5;
-  options.exchange.round_budget_seconds = 5;
-  options.rounds = 5;
-  options.faults_end_seconds = 0;
-  return options;
-}
-
 net::Buffer flipped(const net::Buffer& bytes) {
   std::vector<std::byte> copy(bytes.span().begin(), bytes.span().end());
   copy[copy.size() / 2] ^= std::byte{1};

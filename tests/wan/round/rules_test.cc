@@ -11,17 +11,6 @@ namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
-// Islands a, b and c. Heartbeats every 0.1 s, grace 0.5 s, budget 5 s, a period of 0.2 s.
-SimOptions quick() {
-  SimOptions options;
-  options.exchange.inner_steps = 4;
-  options.exchange.detection_seconds = 0.5;
-  options.exchange.round_budget_seconds = 5;
-  options.rounds = 5;
-  options.faults_end_seconds = 0;
-  return options;
-}
-
 template <typename M>
 bool is(const Message& message) {
   return std::holds_alternative<M>(message.body);

@@ -25,6 +25,17 @@ Model tiny_model() {
 
 }  // namespace
 
+SimOptions quick(int num_islands) {
+  SimOptions options;
+  options.num_islands = num_islands;
+  options.exchange.inner_steps = 4;
+  options.exchange.detection_seconds = 0.5;
+  options.exchange.round_budget_seconds = 5;
+  options.rounds = 5;
+  options.faults_end_seconds = 0;
+  return options;
+}
+
 Simulator::Simulator(SimOptions options) : options_(std::move(options)), random_(options_.seed) {
   run_.name = "simulation";
   run_.seed = options_.seed;

@@ -44,6 +44,10 @@ struct SimOptions {
   bool samples = true;  // lease samples
 };
 
+// Five rounds without faults of islands a, b, c...: heartbeats every 0.1 s, grace 0.5 s, budget 5
+// s, a period of 0.2 s.
+SimOptions quick(int num_islands = 3);
+
 class Simulator {
  public:
   explicit Simulator(SimOptions options);
