@@ -34,8 +34,8 @@ Json pipeline(int microbatch, int samples, const char* schedule, Json stages) {
 
 std::string run_file(const std::string& precision) {
   return cat("[run]\nname = \"memory\"\nseed = 7\nsteps = 2\nglobal_batch = 12\nprecision = \"",
-             precision, "\"\n[model]\nhidden = 192\nblocks = ", kBlocks,
-             "\nheads = 6\nkv_heads = 3\nffn = 512\ncontext = 128\n[data]\nfolder = \"",
+             precision, "\"\n[model]\nhidden = 128\nblocks = ", kBlocks,
+             "\nheads = 4\nkv_heads = 2\nffn = 344\ncontext = 128\n[data]\nfolder = \"",
              shared_tokens().string(),
              "\"\nvalidation_samples = 4\n[optimizer]\nlearning_rate = 1e-3\nwarmup_steps = 0\n"
              "[exchange]\nmode = \"local\"\ninner_steps = 2\noverlap_steps = 0\n");

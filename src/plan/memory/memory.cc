@@ -47,7 +47,7 @@ class Walk {
         }
         case ActionKind::kBackwardInput: {
           SKARV_ASSIGN(const StageBytes bytes, of(action));
-          most = held + std::max(bytes.transient, -bytes.freed_by_input);
+          most = held + bytes.input_transient;
           held -= bytes.gradient + bytes.freed_by_input;
           break;
         }
@@ -150,20 +150,24 @@ Result<StageBytes> bytes_of_stage(const Pipeline& pipeline, int stage, bool rece
   const Stage& layers = pipeline.stages[stage];
   const bool full = layers.recompute == Recompute::kFull;
   StageBytes bytes;
-  int64_t after = 0, fullest = 0;  // kept by the layers behind the one that computes
+  // Of the layers behind the one that computes: what they kept, and what a backward for inputs
+  // made anew there and has not freed.
+  int64_t after = 0, waiting = 0;
   for (int layer = layers.last - 1; layer >= layers.first; --layer) {
     SKARV_ASSIGN(const LayerCost cost, workload.cost(chip, layer, samples, layers.tensor_parallel));
     // Only what lies between the embedding and the head is computed again.
     const bool again = full && layer > 0 && layer + 1 < workload.num_layers();
     const int64_t kept = again ? workload.size(layer).output_bytes * samples : cost.kept_bytes;
-    fullest = std::max(fullest, (again ? cost.kept_bytes : 0) + cost.transient_bytes - after);
+    const int64_t computing = (again ? cost.kept_bytes : 0) + cost.transient_bytes;
+    bytes.transient = std::max(bytes.transient, computing - after);
+    bytes.input_transient = std::max(bytes.input_transient, computing + waiting);
     bytes.kept += kept;
     after += kept;
-    if (again) bytes.freed_by_input += kept - cost.kept_bytes;
+    if (again) waiting += cost.kept_bytes - kept;
     // The head's weights have their gradient from its forward.
-    if (layer + 1 == workload.num_layers()) bytes.freed_by_input += kept;
+    if (layer + 1 == workload.num_layers()) waiting -= kept;
   }
-  bytes.transient = fullest;
+  bytes.freed_by_input = -waiting;
   if (receives_input) {
     const int64_t input = workload.size(layers.first - 1).output_bytes * samples;
     bytes.kept += input;

@@ -80,7 +80,10 @@ std::map<std::string, int64_t> keeper_memory(const std::vector<std::string>& dev
 struct StageBytes {
   int64_t kept = 0;       // from forward to backward, the received input among it
   int64_t transient = 0;  // on top while it computes
-  int64_t gradient = 0;   // received, until its backward ends
+  // On top while the half for inputs computes: with recomputation one block's activations beside
+  // those of the blocks behind it, which wait for the weights' half.
+  int64_t input_transient = 0;
+  int64_t gradient = 0;  // received, until its backward ends
   // Split backwards: what the half for inputs frees of `kept`, the received input and what the head
   // kept. Negative with recomputation: what was computed again waits for the weights' half.
   int64_t freed_by_input = 0;

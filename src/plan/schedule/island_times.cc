@@ -98,7 +98,7 @@ class Timing {
     times.kept_bytes = bytes.kept;
     times.freed_by_input = std::min<int64_t>(0, bytes.kept - whole.kept);
     // What a layer makes anew is counted with those products; the gradient that came is beside it.
-    return bytes.gradient + std::max<int64_t>(0, bytes.transient + times.freed_by_input);
+    return bytes.gradient + std::max<int64_t>(0, bytes.input_transient + times.freed_by_input);
   }
 
   Result<BorderTimes> border_times(const Pipeline& pipeline, int border) const {

@@ -38,6 +38,7 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
   const int num_stages = shape.num_stages();
   const int64_t num_microbatches = (samples + size - 1) / size;
   const std::vector<const LinkCost*> links = edge_links(world, group);
+  const bool is_split = shape.flow == Flow::kZeroBubble;
   PipelineTimes times;
   times.num_microbatches = static_cast<int>(num_microbatches);
   for (int s = 0; s < num_stages; ++s) {
@@ -45,10 +46,12 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
     times.stages.push_back(times_of(world, stage, size));
     times.worker_of_stage.push_back(s);
     const StagePlace place{s, num_stages, 0, stage.tensor_parallel * num_pipelines,
-                           shape.flow == Flow::kZeroBubble};
-    const int64_t room = world.pool(stage.pool).memory - stage_bytes(world, stage, size, place);
+                           is_split};
+    int64_t room = world.pool(stage.pool).memory - stage_bytes(world, stage, size, place);
     const StageTimes& last = times.stages.back();
-    // As plan/schedule/island_times.cc: whole quarters of one microbatch, at least one.
+    // As plan/schedule/island_times.cc: what the inputs' half makes anew is counted by the order;
+    // whole quarters of one microbatch, at least one.
+    if (is_split) room += last.added_by_input();
     const int64_t one = last.kept_bytes + last.added_by_input();
     const int64_t limit = std::clamp(room - room / 20, one, one * num_microbatches);
     times.memory_bytes.push_back(one == 0 ? 0 : limit * 4 / one * one / 4);
@@ -65,7 +68,6 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
           std::max(saved, stage_work_ns(world, stage, size) - stage_work_ns(world, stage, rest));
     }
   }
-  const bool is_split = shape.flow == Flow::kZeroBubble;
   const int64_t least = Bounds(is_split ? times : with_whole_backwards(times)).makespan_ns();
   if (least - saved >= give_up_ns) return give_up_ns;
   const Result<OrderRule> rule = find_order_rule(name_of(shape.flow));

@@ -27,15 +27,21 @@ int64_t passing_bytes(const World& world, const StageShape& stage, const CostTab
   return most;
 }
 
-// What the inputs' half of a backward computed anew and leaves to the weights' half, less what it
-// frees itself: the received input, and what the head kept.
-int64_t waiting_bytes(const World& world, const StageShape& stage, int64_t received,
-                      const CostTable& table) {
-  const auto part = [&](const std::vector<int64_t>& sums) {
-    return sums[stage.last] - sums[stage.first];
-  };
+// While the inputs' half of a layer computes, and what was computed anew behind it waits for the
+// weights' half; what the head kept has gone.
+int64_t passing_bytes_of_inputs(const World& world, const StageShape& stage,
+                                const CostTable& table) {
+  const auto made_again = [&](int layer) { return table.kept[layer] - table.kept_again[layer]; };
   const int64_t head = stage.last == world.num_layers() ? table.layer_kept.back() : 0;
-  return part(table.kept) - part(table.kept_again) - received - head;
+  int64_t most = 0;
+  for (int layer = stage.first; layer < stage.last; ++layer) {
+    const bool again = layer > 0 && layer + 1 < world.num_layers();
+    const int64_t waiting = made_again(stage.last) - made_again(layer + 1);
+    const int64_t freed = layer + 1 < world.num_layers() ? head : 0;
+    most = std::max(most, table.transient[layer] + (again ? table.layer_kept[layer] : 0) +
+                              waiting - freed);
+  }
+  return most;
 }
 
 }  // namespace
@@ -63,7 +69,7 @@ int64_t stage_bytes(const World& world, const StageShape& stage, int microbatch,
   }
   int64_t passing = passing_bytes(world, stage, table);
   if (place.is_split && stage.recompute) {
-    passing = std::max(passing, waiting_bytes(world, stage, received, table));
+    passing = std::max(passing, passing_bytes_of_inputs(world, stage, table));
   }
   const int64_t activations = in_flight * kept + gradient + passing;
   // Orders are made for all but a twentieth of what is left (plan/schedule/timed_schedule.h), and
