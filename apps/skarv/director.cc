@@ -84,14 +84,20 @@ bool Director::takes_merged_weights(Time now, handoff::Step& order) {
   const bool due =
       snapshot_round_ > taken_round_ && next_ >= snapshot_step_ + settings_.overlap_steps;
   if (!due || apply_ordered_) return true;
-  const bool waits = may_wait(now, cat("the merged weights of round ", snapshot_round_));
   // Before a stop no step is trained that would be lost if they never come.
-  return !waits && !stopping_;
+  if (outwaited_round_ == snapshot_round_ && !stopping_) return true;
+  if (may_wait(now, cat("the merged weights of round ", snapshot_round_)) || stopping_)
+    return false;
+  outwaited_round_ = snapshot_round_;
+  return true;
 }
 
-bool Director::takes_snapshot(Time now, handoff::Step& order) {
+// The order takes the oldest merged weights as well?
+bool Director::takes_snapshot(Time now, handoff::Step& order, bool with_apply) {
   const int64_t steps_after = next_ + 1;
-  if (snapshot_wanted_ && steps_after >= snapshot_wanted_->not_before_step && !snapshot_) {
+  const bool all_taken = applies_.size() == (with_apply ? 1 : 0);
+  if (snapshot_wanted_ && steps_after >= snapshot_wanted_->not_before_step && !snapshot_ &&
+      all_taken) {
     order.snapshot = handoff::SnapshotOrder{snapshot_wanted_->round, snapshot_wanted_->fragment};
     snapshot_ = Snapshot{*snapshot_wanted_, steps_after, {}};
     snapshot_round_ = snapshot_wanted_->round;
@@ -101,7 +107,8 @@ bool Director::takes_snapshot(Time now, handoff::Step& order) {
   }
   const int64_t due_round = snapshot_round_ + 1;
   const bool due = steps_after == due_round * settings_.steps_per_round;
-  if (!due) return true;
+  // No round opens before the last one's merged weights are there: they were waited for.
+  if (!due || !all_taken || (snapshot_round_ > taken_round_ && !with_apply)) return true;
   return !may_wait(now, cat("the coordinator to open round ", due_round));
 }
 
@@ -141,11 +148,15 @@ std::optional<handoff::Step> Director::next_order(Time now) {
     return order;
   }
   if (trained() || stop_ordered_) return std::nullopt;
-  // A round may open when the island stands at its limit already: the snapshot that it is waited
-  // for is taken after one step more.
-  const bool owes_snapshot =
-      !exact() && snapshot_wanted_ && !snapshot_ && next_ + 1 >= snapshot_wanted_->not_before_step;
-  if (next_ >= limit_ && !owes_snapshot) {
+  // When the island stands at its limit already, its merged weights may come, or a round open: they
+  // are taken before one step more, and the snapshot after it. The limit moves with the snapshot,
+  // and no snapshot is asked for before the weights are taken.
+  const bool due_apply = !exact() && !applies_.empty() && !apply_ordered_ &&
+                         next_ >= applies_.front().not_before_step;
+  const bool owes_snapshot = !exact() && snapshot_wanted_ && !snapshot_ &&
+                             applies_.size() == (due_apply ? 1 : 0) &&
+                             next_ + 1 >= snapshot_wanted_->not_before_step;
+  if (next_ >= limit_ && !owes_snapshot && !due_apply) {
     waiting_ = "the coordinator: as far ahead of the last round as it may go";
     return std::nullopt;
   }
@@ -160,13 +171,12 @@ std::optional<handoff::Step> Director::next_order(Time now) {
     if (stopping_) stop_ordered_ = true;
   } else {
     // Nothing is changed before it is sure that the step can be ordered.
-    const bool due_apply = !applies_.empty() && next_ >= applies_.front().not_before_step;
     if (num_samples_ < static_cast<uint64_t>(settings_.samples_per_step)) {
       take_samples(order);
       return std::nullopt;
     }
     if (!due_apply && !takes_merged_weights(now, order)) return std::nullopt;
-    if (!takes_snapshot(now, order)) return std::nullopt;
+    if (!takes_snapshot(now, order, due_apply)) return std::nullopt;
     if (due_apply) takes_merged_weights(now, order);
     take_samples(order);
     const bool quiet = !snapshot_ && applies_.empty() && snapshot_round_ == taken_round_;
@@ -330,6 +340,7 @@ handoff::Load Director::roll_back() {
   }
   next_ = done_ = stable_.step;
   blocked_since_.reset();
+  outwaited_round_ = 0;
   return {stable_.from_inner, stable_.parity, -1, stable_.step};
 }
 
@@ -356,6 +367,7 @@ handoff::Load Director::reset() {
   next_ = done_ = step;
   stable_ = coming_ = {false, 0, step};
   blocked_since_.reset();
+  outwaited_round_ = 0;
   return {false, 0, -1, step};
 }
 

@@ -126,7 +126,7 @@ class Director {
   // False once `patience` has passed since this boundary was first found blocked.
   bool may_wait(Time now, const std::string& why);
   bool takes_merged_weights(Time now, handoff::Step& order);
-  bool takes_snapshot(Time now, handoff::Step& order);
+  bool takes_snapshot(Time now, handoff::Step& order, bool with_apply);
   bool take_samples(handoff::Step& order);
   void finish_step();
   void count_samples(int64_t steps_done);
@@ -166,6 +166,7 @@ class Director {
   std::deque<Notice> notices_;
   std::string waiting_;
   std::optional<Time> blocked_since_;
+  int64_t outwaited_round_ = 0;  // for whose merged weights patience was over
 };
 
 }  // namespace skarv

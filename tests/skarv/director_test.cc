@@ -198,6 +198,20 @@ TEST(DirectorTest, PatienceEndsAndTheLimitHolds) {
   EXPECT_FALSE(harness.order().has_value()) << "the limit of 8 steps";
 }
 
+// Patience is for a round, not for each step without it.
+TEST(DirectorTest, WhoHasWaitedLongEnoughForARoundTrainsOn) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 5; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value()) << "step 5 waits for the merged weights";
+  harness.now += std::chrono::seconds(6);
+  for (int step = 5; step < 7; ++step) EXPECT_EQ(harness.run_one().step, step);
+  // They come after all, and the next round opens.
+  harness.director.apply_local(merged(77, 1, 5));
+  harness.director.take_snapshot({2, 1, 8});
+  EXPECT_TRUE(harness.run_one().apply.has_value());
+}
+
 // Both sides would wait for each other for ever.
 TEST(DirectorTest, ARoundThatOpensAtTheLimitGetsItsSnapshot) {
   Harness harness(local_settings());
@@ -211,6 +225,60 @@ TEST(DirectorTest, ARoundThatOpensAtTheLimitGetsItsSnapshot) {
   const Step late = harness.run_one();
   EXPECT_TRUE(late.snapshot.has_value());
   EXPECT_EQ(harness.snapshots.back(), (std::pair<int64_t, int64_t>{1, 9}));
+  EXPECT_FALSE(harness.order().has_value()) << "one step more, not two";
+}
+
+// The longest overlap: merged weights are taken before the very step that ends with a snapshot.
+TEST(DirectorTest, OneOrderTakesMergedWeightsAndTheNextSnapshot) {
+  DirectorSettings settings = local_settings();
+  settings.overlap_steps = 3;
+  Harness harness(settings);
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 7; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value()) << "step 7 waits for the merged weights";
+  harness.director.apply_local(merged(77, 1, 7));
+  EXPECT_FALSE(harness.order().has_value()) << "and for round 2, which may open now";
+  EXPECT_NE(harness.director.waiting_for().find("round 2"), std::string::npos);
+  harness.director.take_snapshot({2, 1, 8});
+  const Step both = harness.run_one();
+  EXPECT_TRUE(both.apply.has_value());
+  EXPECT_TRUE(both.snapshot.has_value());
+  EXPECT_EQ(harness.snapshots.back(), (std::pair<int64_t, int64_t>{2, 8}));
+}
+
+TEST(DirectorTest, NoSnapshotIsTakenBeforeTheMergedWeightsOfTheLastRound) {
+  DirectorSettings settings = local_settings();
+  settings.overlap_steps = 3;
+  Harness harness(settings);
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value());
+  harness.now += std::chrono::seconds(6);
+  for (int i = 0; i < 2; ++i) harness.run_one();
+  harness.director.take_snapshot({1, 0, 4});
+  EXPECT_TRUE(harness.run_one().snapshot.has_value()) << "two steps late";
+  harness.director.apply_local(merged(77, 1, 9));
+  harness.director.take_snapshot({2, 1, 8});
+  for (int step = 6; step < 9; ++step) {
+    const Step early = harness.run_one();
+    EXPECT_FALSE(early.apply || early.snapshot) << step;
+  }
+  const Step both = harness.run_one();
+  EXPECT_TRUE(both.apply && both.snapshot);
+}
+
+// The next snapshot, which moves the limit, is only asked for once the merged weights are taken.
+TEST(DirectorTest, MergedWeightsThatComeAtTheLimitAreTaken) {
+  Harness harness(local_settings());
+  harness.director.set_limit(6);
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 5; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value()) << "step 5 waits for the merged weights";
+  harness.now += std::chrono::seconds(6);
+  EXPECT_EQ(harness.run_one().step, 5);
+  EXPECT_FALSE(harness.order().has_value()) << "the limit of 6 steps";
+  harness.director.apply_local(merged(77, 1, 5));
+  EXPECT_TRUE(harness.run_one().apply.has_value());
+  EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{77});
   EXPECT_FALSE(harness.order().has_value()) << "one step more, not two";
 }
 

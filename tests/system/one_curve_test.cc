@@ -77,6 +77,20 @@ TEST(SlowOneSite, TrainsWithLocalRounds) {
   EXPECT_LT(closing.at("validation_loss").get<double>(), run.losses().front());
 }
 
+// Merged weights are taken before the very step that ends with the next snapshot: a late round would
+// be made up for by steps after the last one.
+TEST(SlowLongestOverlap, HasEveryRoundInTime) {
+  SiteRun run("longest-overlap",
+              {.samples = {4, 4},
+               .steps = 20,
+               .exchange = "mode = \"local\"\ninner_steps = 2\noverlap_steps = 1"});
+  ASSERT_NO_FATAL_FAILURE(run.train({"--json"}));
+  const Json closing = Json::parse(run.said(), nullptr, false);
+  ASSERT_FALSE(closing.is_discarded()) << run.said();
+  EXPECT_EQ(closing.at("rounds"), 10);
+  EXPECT_EQ(closing.at("tokens"), 20 * 8 * 32);
+}
+
 // One file names every device of both islands and has their actions on one clock.
 TEST(SlowTrace, OneFileOverAllDevices) {
   SiteRun run("trace", {.samples = {4, 4},

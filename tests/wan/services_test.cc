@@ -146,7 +146,8 @@ class ToyIsland {
       }
       service_->local_applied(apply.token);
     }
-    while (!snapshots_.empty() && snapshots_.front().not_before_step <= step_) {
+    while (applies_.empty() && !snapshots_.empty() &&
+           snapshots_.front().not_before_step <= step_) {
       const int64_t round = snapshots_.front().round;
       snapshots_.pop_front();
       {

@@ -69,8 +69,8 @@ struct PersistIsland {
 struct Work {
   Job job;
 };
-// At the first boundary between optimizer steps with at least this many done, freeze the fragment;
-// then snapshot_ready(round, step).
+// At the first boundary between optimizer steps with at least this many done, and never before an
+// ApplyLocal that came earlier, freeze the fragment; then snapshot_ready(round, step).
 struct TakeSnapshot {
   int64_t round = 0;
   int fragment = 0;

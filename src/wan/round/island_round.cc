@@ -50,7 +50,10 @@ void IslandMachine::drop_older_attempt(const Fence& opened) {
 }
 
 void IslandMachine::consider_snapshot() {
-  if (!round_is_open() || local_busy_ || reset_pending_ || snapshot_asked_ >= current()) return;
+  // The merged weights of the last round may still wait for their step: the snapshot comes after
+  // them (rule 7), and with the longest overlap at the end of that very step.
+  const bool is_busy = exact() ? local_busy_ : local_void_;
+  if (!round_is_open() || is_busy || reset_pending_ || snapshot_asked_ >= current()) return;
   if (open_->message.fragment != table_.fragment_of_round(current())) return;
   if (settings_.last_round > 0 && current() > settings_.last_round) return;
   snapshot_asked_ = current();

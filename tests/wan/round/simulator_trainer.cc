@@ -144,7 +144,7 @@ void Simulator::boundary(int i) {
     node.journal.took(apply.round, node.step - 1);  // the stable state comes after it
     act(i, node.machine->local_applied(now_, apply.token));
   }
-  while (node.up && node.life == life && !node.snapshots.empty()) {
+  while (node.up && node.life == life && node.applies.empty() && !node.snapshots.empty()) {
     const TakeSnapshot take = node.snapshots.front();
     if (take.not_before_step > node.step) break;
     node.snapshots.erase(node.snapshots.begin());
