@@ -151,8 +151,8 @@ std::optional<handoff::Step> Director::next_order(Time now) {
   // When the island stands at its limit already, its merged weights may come, or a round open: they
   // are taken before one step more, and the snapshot after it. The limit moves with the snapshot,
   // and no snapshot is asked for before the weights are taken.
-  const bool due_apply = !exact() && !applies_.empty() && !apply_ordered_ &&
-                         next_ >= applies_.front().not_before_step;
+  const bool due_apply =
+      !exact() && !applies_.empty() && !apply_ordered_ && next_ >= applies_.front().not_before_step;
   const bool owes_snapshot = !exact() && snapshot_wanted_ && !snapshot_ &&
                              applies_.size() == (due_apply ? 1 : 0) &&
                              next_ + 1 >= snapshot_wanted_->not_before_step;
