@@ -87,7 +87,7 @@ MaybeProblem problem_of_ranges(const Run& run) {
       {"exchange.min_contributors", double(exchange.min_contributors), 1, 1e6},
       {"exchange.durable_copies", double(exchange.durable_copies), 1, 1e6},
       {"exchange.detection", exchange.detection_seconds, 0.01, 1e6},
-      {"exchange.round_budget", exchange.round_budget_seconds, 0.01, 1e7},
+      {"exchange.round_budget", exchange.round_budget_seconds, 0.01, 1e6},
       {"run.steps", double(run.steps), 1, 1e12},
       {"run.global_batch", double(run.global_batch), 1, 1e9},
       {"run.checkpoint_every_rounds", double(run.checkpoint_every_rounds), 0, 1e9},
@@ -120,11 +120,13 @@ MaybeProblem problem_of(const Run& run) {
                  cat("set fragments to at most ", model.num_blocks));
   }
   if (const MaybeProblem problem = problem_of_exchange(run.exchange, run.steps)) return problem;
-  if (run.exchange.round_budget_seconds <= run.exchange.detection_seconds) {
+  // An attempt is given up after twice the detection time (wan/round/timers.cc).
+  if (run.exchange.round_budget_seconds < 3 * run.exchange.detection_seconds) {
     return wrong("exchange.round_budget",
                  cat("round_budget = ", run.exchange.round_budget_seconds,
-                     " s does not exceed detection = ", run.exchange.detection_seconds, " s"),
-                 "a dead island has to be noticed within a round: raise round_budget");
+                     " s is not three times detection = ", run.exchange.detection_seconds, " s"),
+                 cat("a dead island has to be noticed within a round: set round_budget to at least ",
+                     3 * run.exchange.detection_seconds, " s"));
   }
   if (run.optimizer.warmup_steps < 0 || run.optimizer.warmup_steps > run.steps) {
     return wrong("optimizer.warmup_steps",

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "the run has 120"},
         BadFile{"unit", "\"5 s\"", "\"5 sec\"", "run.toml:31", "unknown unit", "ms"},
         BadFile{"no_unit", "\"5 s\"", "\"5\"", "run.toml:31", "no unit"},
-        BadFile{"budget", "\"1 min\"", "\"4 s\"", "run.toml:32", "does not exceed detection"},
+        BadFile{"budget", "\"1 min\"", "\"14 s\"", "run.toml:32", "is not three times detection"},
         BadFile{"negative_time", "\"1 min\"", "-1", "run.toml:32", "negative"},
         BadFile{"exact_fragments", "\"local\"", "\"gradient\"", "run.toml:29", "one fragment",
                 "fragments = 1"},
