@@ -109,7 +109,8 @@ void Agent::drain_notices() {
   while (auto notice = director_->take_notice()) {
     if (const auto* ready = std::get_if<Director::SnapshotReady>(&*notice)) {
       keep_journal();
-      service_->snapshot_ready(ready->round, ready->step);
+      // The last state before a stop: the next start freezes it again and tells of it.
+      if (!director_->stop_is_ordered()) service_->snapshot_ready(ready->round, ready->step);
     } else if (const auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
       service_->local_applied(applied->token);
     } else if (const auto* need = std::get_if<Director::NeedSamples>(&*notice)) {
@@ -272,19 +273,25 @@ Status Agent::loop() {
     drain_notices();
 
     const Time now = Clock::real().now();
-    const bool idle = director_->idle() && !director_->finished() && training_since_.has_value();
+    const bool over = director_->finished() && service_->status().finished;
+    const bool stands = director_->idle() && !over && training_since_.has_value();
+    if (!stands) {
+      standing_since_.reset();
+    } else if (!standing_since_) {
+      standing_since_ = now;
+    }
+    const bool idle = stands && !director_->finished();
     if (idle && !idle_since_) idle_since_ = now;
     if (!idle && idle_since_) {
       progress_.outer_wait_seconds += to_seconds(now - *idle_since_);
       idle_since_.reset();
     }
     SKARV_TRY(service_->failure());
-    const bool over = director_->finished() && service_->status().finished;
     if (over || director_->stopped()) break;
     if (num_interrupts() > 0) {
       director_->stop_at_boundary();
       // No boundary comes while the protocol stands still, or before the first step.
-      const bool stuck = idle_since_ && now - *idle_since_ > kStandstill;
+      const bool stuck = standing_since_ && now - *standing_since_ > kStandstill;
       if (stuck || !training_since_) break;
     }
     if (num_interrupts() > 1) {
@@ -295,7 +302,7 @@ Status Agent::loop() {
     SKARV_ASSIGN(const auto event, group_->next(now + std::chrono::milliseconds(100)));
     if (event) SKARV_TRY(handle(*event));
   }
-  return save_last(director_->finished());
+  return save_last(director_->finished() && service_->status().finished);
 }
 
 Status Agent::save_last(bool finished) {

@@ -97,7 +97,7 @@ class Agent {
   IslandProgress progress_;
   std::deque<double> step_seconds_, losses_;  // latest
   std::string said_;
-  std::optional<Time> idle_since_, training_since_;
+  std::optional<Time> idle_since_, standing_since_, training_since_;
   Time told_{};
   double seconds_before_ = 0;
   int64_t sent_before_ = 0, received_before_ = 0;  // of earlier agents of this island

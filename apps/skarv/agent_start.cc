@@ -164,10 +164,13 @@ Status Agent::open_keeper() {
     if (loaded.ok()) {
       start_ = loaded->inner;
       if (loaded->put_away && run.exchange.mode == ExchangeMode::kLocal) {
-        // Local weights count only if nothing happened to the island since.
+        // Local weights count only if nothing happened to the island since, and a checkpoint has
+        // the newest outer weights alone.
         const wan::LocalState local = loaded->put_away->journal.state();
         SKARV_ASSIGN(const auto restored, this->restored());
-        if (local.round == restored.committed && wan::IslandMachine::continues(local, restored)) {
+        const bool has_base = !loaded->put_away->journal.needs_base();
+        if (has_base && local.round == restored.committed &&
+            wan::IslandMachine::continues(local, restored)) {
           go_on_ = std::move(loaded->put_away->journal);
           merger_residuals_ = std::move(loaded->put_away->merger_residuals);
         }

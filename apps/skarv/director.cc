@@ -71,8 +71,14 @@ bool Director::may_wait(Time now, const std::string& why) {
   return settings_.overlap_steps == 0 || now - *blocked_since_ < settings_.patience;
 }
 
+// At the limit no step can be trained before them any more.
+bool Director::apply_is_due() const {
+  return !applies_.empty() && !apply_ordered_ &&
+         (next_ >= applies_.front().not_before_step || next_ >= limit_);
+}
+
 bool Director::takes_merged_weights(Time now, handoff::Step& order) {
-  if (!applies_.empty() && next_ >= applies_.front().not_before_step && !apply_ordered_) {
+  if (apply_is_due()) {
     apply_ordered_ = applies_.front();
     applies_.pop_front();
     journal_.took(apply_ordered_->round, next_);
@@ -107,6 +113,8 @@ bool Director::takes_snapshot(Time now, handoff::Step& order, bool with_apply) {
   }
   const int64_t due_round = snapshot_round_ + 1;
   const bool due = steps_after == due_round * settings_.steps_per_round;
+  // Without this island it is over already.
+  if (with_apply && applies_.front().round >= due_round) return true;
   // No round opens before the last one's merged weights are there: they were waited for.
   if (!due || !all_taken || (snapshot_round_ > taken_round_ && !with_apply)) return true;
   return !may_wait(now, cat("the coordinator to open round ", due_round));
@@ -151,8 +159,7 @@ std::optional<handoff::Step> Director::next_order(Time now) {
   // When the island stands at its limit already, its merged weights may come, or a round open: they
   // are taken before one step more, and the snapshot after it. The limit moves with the snapshot,
   // and no snapshot is asked for before the weights are taken.
-  const bool due_apply =
-      !exact() && !applies_.empty() && !apply_ordered_ && next_ >= applies_.front().not_before_step;
+  const bool due_apply = !exact() && apply_is_due();
   const bool owes_snapshot = !exact() && snapshot_wanted_ && !snapshot_ &&
                              applies_.size() == (due_apply ? 1 : 0) &&
                              next_ + 1 >= snapshot_wanted_->not_before_step;
@@ -179,11 +186,15 @@ std::optional<handoff::Step> Director::next_order(Time now) {
     if (!takes_snapshot(now, order, due_apply)) return std::nullopt;
     if (due_apply) takes_merged_weights(now, order);
     take_samples(order);
-    const bool quiet = !snapshot_ && applies_.empty() && snapshot_round_ == taken_round_;
-    if (stopping_ && quiet) stop_ordered_ = true;
     const int parity = 1 - stable_.parity;
+    const bool can_save = coming_.step == stable_.step && parity != protected_;
+    // Nothing of a round is under way, or a snapshot that the protocol is told of by the next
+    // start.
+    const bool quiet = applies_.empty() && ((order.apply && order.snapshot) ||
+                                            (!snapshot_ && snapshot_round_ <= taken_round_));
+    if (stopping_ && quiet && can_save) stop_ordered_ = true;
     const bool boundary = order.snapshot || next_ + 1 == snapshot_step_ || stop_ordered_;
-    if (boundary && coming_.step == stable_.step && parity != protected_) {
+    if (boundary && can_save) {
       order.inner_snapshot = parity;
       coming_ = {true, parity, next_ + 1};
     }
@@ -254,6 +265,11 @@ void Director::finish_step() {
   }
   settle_snapshot();
   settle_stable();
+  finish();
+}
+
+// No step takes them any more.
+void Director::finish() {
   if (!finished()) return;
   for (const wan::ApplyLocal& apply : applies_) notices_.push_back(LocalApplied{apply.token});
   applies_.clear();
@@ -299,6 +315,7 @@ void Director::start_from(int64_t step, int64_t applied) {
   next_ = done_ = snapshot_step_ = step;
   snapshot_round_ = taken_round_ = applied;
   journal_ = wan::LocalJournal(applied);
+  journal_.froze(applied, step);  // snapshots are due from here on
 }
 
 void Director::start_from(int parity, wan::LocalJournal journal) {
@@ -314,6 +331,7 @@ void Director::start_from(int parity, wan::LocalJournal journal) {
   const std::vector<wan::ApplyLocal> applies = journal.applies();
   applies_.assign(applies.begin(), applies.end());
   journal_ = std::move(journal);
+  finish();
 }
 
 handoff::Load Director::roll_back() {
@@ -353,16 +371,20 @@ handoff::Load Director::reset() {
   coming_by_.clear();
   coming_whole_ = false;
   applied_by_.clear();
-  snapshot_.reset();
+  // A round that is still open gets a snapshot of the new weights.
+  if (snapshot_) snapshot_wanted_ = std::exchange(snapshot_, {})->wanted;
   samples_.clear();
   num_samples_ = 0;
   samples_asked_ = false;
   exact_apply_.reset();
   if (apply_ordered_) {
     notices_.push_back(LocalApplied{apply_ordered_->token});
-    snapshot_round_ = std::max(snapshot_round_, apply_ordered_->round);
-    taken_round_ = snapshot_round_;
+    snapshot_round_ = taken_round_ = apply_ordered_->round;
+    if (!exact()) journal_.froze(snapshot_round_, step);
     apply_ordered_.reset();
+  }
+  if (exact() || (snapshot_wanted_ && snapshot_wanted_->round <= taken_round_)) {
+    snapshot_wanted_.reset();
   }
   next_ = done_ = step;
   stable_ = coming_ = {false, 0, step};

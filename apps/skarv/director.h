@@ -105,11 +105,13 @@ class Director {
   // All steps are done, and the last snapshot is with the protocol.
   bool finished() const { return trained() && done_ == next_ && !snapshot_; }
   int64_t steps_done() const { return done_; }
-  bool idle() const { return next_ == done_; }  // no order is under way
+  // No order is under way, or the one that is waits for its round.
+  bool idle() const { return next_ == done_ || (exact() && !snapshot_ && !apply_ordered_); }
   // While a checkpoint reads this parity, no inner snapshot overwrites it; -1: none.
   void protect(int parity) { protected_ = parity; }
   // The next order is the last one before a stop: it gets an inner snapshot.
   void stop_at_boundary() { stopping_ = true; }
+  bool stop_is_ordered() const { return stop_ordered_; }
   bool stopped() const { return stop_ordered_ && done_ == next_ && stable_.step == next_; }
 
  private:
@@ -123,12 +125,14 @@ class Director {
     return next_ >= settings_.total_steps && snapshot_round_ >= settings_.last_round;
   }
   bool exact() const { return settings_.mode == ExchangeMode::kGradient; }
+  bool apply_is_due() const;
   // False once `patience` has passed since this boundary was first found blocked.
   bool may_wait(Time now, const std::string& why);
   bool takes_merged_weights(Time now, handoff::Step& order);
   bool takes_snapshot(Time now, handoff::Step& order, bool with_apply);
   bool take_samples(handoff::Step& order);
   void finish_step();
+  void finish();
   void count_samples(int64_t steps_done);
   void settle_snapshot();
   void settle_stable();

@@ -282,6 +282,107 @@ TEST(DirectorTest, MergedWeightsThatComeAtTheLimitAreTaken) {
   EXPECT_FALSE(harness.order().has_value()) << "one step more, not two";
 }
 
+// With the longest overlap the limit may come before the step at which they are to be taken.
+TEST(DirectorTest, MergedWeightsAreTakenAtTheLimitEvenBeforeTheirStep) {
+  DirectorSettings settings = local_settings();
+  settings.overlap_steps = 3;
+  settings.total_steps = 40;
+  settings.last_round = 10;
+  Harness harness(settings);
+  harness.director.set_limit(12);
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 7; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value());
+  harness.now += std::chrono::seconds(6);
+  for (int i = 7; i < 12; ++i) harness.run_one();
+  harness.director.apply_local(merged(1, 1, 7));
+  harness.run_one();
+  harness.director.take_snapshot({2, 0, 8});
+  harness.run_one();
+  ASSERT_EQ(harness.snapshots.back().second, 14);
+  harness.director.set_limit(16);
+  for (int i = 14; i < 16; ++i) harness.run_one();
+  harness.director.apply_local(merged(2, 2, 17));
+  harness.director.take_snapshot({3, 0, 12});
+  EXPECT_TRUE(harness.run_one().apply.has_value());
+}
+
+// Without overlap nothing ends the wait for a round that the others have closed meanwhile.
+TEST(DirectorTest, MergedWeightsOfTheRoundThatIsWaitedForEndTheWait) {
+  DirectorSettings settings = local_settings();
+  settings.overlap_steps = 0;
+  Harness harness(settings);
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 4; ++i) harness.run_one();
+  harness.director.apply_local(merged(1, 1, 4));
+  for (int i = 0; i < 3; ++i) harness.run_one();
+  EXPECT_FALSE(harness.order().has_value());
+  wan::ApplyLocal without = merged(2, 2, 0);
+  without.verdict = wan::LocalVerdict::kExcluded;
+  harness.director.apply_local(without);
+  EXPECT_TRUE(harness.run_one().apply.has_value());
+}
+
+TEST(DirectorTest, AStopBeforeTheFirstSnapshotKeepsTheSchedule) {
+  DirectorSettings settings = local_settings();
+  settings.total_steps = 80;
+  settings.last_round = 20;
+  Harness harness(settings);
+  harness.director.start_from(40, 10);
+  harness.director.stop_at_boundary();
+  harness.run_one();
+  ASSERT_TRUE(harness.director.stopped());
+  EXPECT_EQ(harness.director.journal().state().snapshot_step, 40);
+  EXPECT_EQ(harness.director.journal().state().snapshot_round, 10);
+}
+
+TEST(DirectorTest, WithTheLongestOverlapAStopComesAtTheNextSnapshot) {
+  DirectorSettings settings = local_settings();
+  settings.overlap_steps = 3;
+  Harness harness(settings);
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 7; ++i) harness.run_one();
+  harness.director.stop_at_boundary();
+  harness.director.apply_local(merged(1, 1, 7));
+  harness.director.take_snapshot({2, 1, 8});
+  harness.run_one();
+  ASSERT_TRUE(harness.director.stopped());
+  EXPECT_EQ(harness.director.stable().step, 8);
+  EXPECT_EQ(harness.director.journal().state().snapshot_round, 2);
+  EXPECT_FALSE(harness.order().has_value());
+}
+
+// A stop needs an inner snapshot: while a checkpoint reads its side, steps go on.
+TEST(DirectorTest, AStopWaitsUntilItsSideIsFree) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 5; ++i) harness.run_one();
+  harness.director.apply_local(merged(1, 1, 5));
+  harness.run_one();
+  harness.director.protect(1 - harness.director.stable().parity);
+  harness.director.stop_at_boundary();
+  EXPECT_EQ(harness.run_one().inner_snapshot, -1);
+  EXPECT_FALSE(harness.director.stopped());
+  harness.director.protect(-1);
+  harness.director.take_snapshot({2, 1, 8});
+  EXPECT_GE(harness.run_one().inner_snapshot, 0);
+}
+
+TEST(DirectorTest, AfterAResetTheOpenRoundGetsAnotherSnapshot) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 4; ++i) harness.run_one();
+  wan::ApplyLocal reset = merged(9, 0, 0);
+  reset.fragment = -1, reset.verdict = wan::LocalVerdict::kReset;
+  harness.director.apply_local(reset);
+  harness.collect();
+  harness.director.reset();
+  harness.collect();
+  harness.director.take_snapshot({1, 0, 8});
+  for (int i = 4; i < 7; ++i) harness.run_one();
+  EXPECT_TRUE(harness.run_one().snapshot.has_value());
+}
+
 TEST(DirectorTest, AfterALossTheSameOrdersComeAgain) {
   Harness harness(local_settings());
   harness.director.take_snapshot({1, 0, 4});
@@ -389,6 +490,7 @@ TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
     harness.director.heard(rank, handoff::SnapshotDone{4, 3, 0});
   }
   harness.collect();
+  EXPECT_TRUE(harness.director.idle()) << "it waits for its round";
   EXPECT_EQ(harness.director.roll_back().step, 3);
   const auto again = harness.order();
   ASSERT_TRUE(again.has_value());

@@ -110,6 +110,12 @@ std::vector<ApplyLocal> LocalJournal::applies() const {
   return applies;
 }
 
+bool LocalJournal::needs_base() const {
+  return std::ranges::any_of(takings_, [](const Taking& taking) {
+    return taking.apply.verdict == LocalVerdict::kExcluded;
+  });
+}
+
 Json LocalJournal::to_json() const {
   Json steps = Json::array(), takings = Json::array();
   for (const LocalTraining::Step& step : steps_) {

@@ -38,6 +38,8 @@ class LocalJournal {
   const std::deque<SampleRange>& samples() const { return samples_; }  // in this order
   // To be taken at their not_before_step; token 0.
   std::vector<ApplyLocal> applies() const;
+  // Whether one of them takes the difference to the outer weights before.
+  bool needs_base() const;
 
   int64_t num_changes() const { return num_changes_; }  // so far in this process
 
