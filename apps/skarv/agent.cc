@@ -109,8 +109,7 @@ void Agent::drain_notices() {
   while (auto notice = director_->take_notice()) {
     if (const auto* ready = std::get_if<Director::SnapshotReady>(&*notice)) {
       keep_journal();
-      // The last state before a stop: the next start freezes it again and tells of it.
-      if (!director_->stop_is_ordered()) service_->snapshot_ready(ready->round, ready->step);
+      service_->snapshot_ready(ready->round, ready->step);
     } else if (const auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
       service_->local_applied(applied->token);
     } else if (const auto* need = std::get_if<Director::NeedSamples>(&*notice)) {

@@ -188,8 +188,7 @@ std::optional<handoff::Step> Director::next_order(Time now) {
     take_samples(order);
     const int parity = 1 - stable_.parity;
     const bool can_save = coming_.step == stable_.step && parity != protected_;
-    // Nothing of a round is under way, or a snapshot that the protocol is told of by the next
-    // start.
+    // No round is under way, or the next one begins with this very step.
     const bool quiet = applies_.empty() && ((order.apply && order.snapshot) ||
                                             (!snapshot_ && snapshot_round_ <= taken_round_));
     if (stopping_ && quiet && can_save) stop_ordered_ = true;
@@ -233,7 +232,10 @@ void Director::settle_snapshot() {
     return;
   }
   if (!exact()) journal_.froze(snapshot_->wanted.round, snapshot_->step);
-  notices_.push_back(SnapshotReady{snapshot_->wanted.round, snapshot_->step});
+  // At a stop the next start freezes it again, and tells of it.
+  if (exact() || !stop_ordered_) {
+    notices_.push_back(SnapshotReady{snapshot_->wanted.round, snapshot_->step});
+  }
   snapshot_.reset();
 }
 

@@ -111,7 +111,6 @@ class Director {
   void protect(int parity) { protected_ = parity; }
   // The next order is the last one before a stop: it gets an inner snapshot.
   void stop_at_boundary() { stopping_ = true; }
-  bool stop_is_ordered() const { return stop_ordered_; }
   bool stopped() const { return stop_ordered_ && done_ == next_ && stable_.step == next_; }
 
  private:

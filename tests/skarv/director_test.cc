@@ -21,6 +21,15 @@ DirectorSettings local_settings() {
   return settings;
 }
 
+DirectorSettings exact_settings() {
+  DirectorSettings settings = local_settings();
+  settings.mode = ExchangeMode::kGradient;
+  settings.steps_per_round = 1;
+  settings.last_round = 12;
+  settings.overlap_steps = 0;
+  return settings;
+}
+
 // Plays the workers: answers an order as they would.
 struct Harness {
   explicit Harness(const DirectorSettings& settings) : director(settings) {}
@@ -348,8 +357,38 @@ TEST(DirectorTest, WithTheLongestOverlapAStopComesAtTheNextSnapshot) {
   harness.run_one();
   ASSERT_TRUE(harness.director.stopped());
   EXPECT_EQ(harness.director.stable().step, 8);
+  EXPECT_EQ(harness.snapshots.size(), 1u) << "the next start tells of it";
   EXPECT_EQ(harness.director.journal().state().snapshot_round, 2);
   EXPECT_FALSE(harness.order().has_value());
+}
+
+// Killed after the last snapshot, with merged weights that no step takes any more.
+TEST(DirectorTest, AtTheEndMergedWeightsOfTheJournalAreAnswered) {
+  wan::LocalJournal journal;
+  journal.trained(12, 3, {});
+  journal.froze(3, 12);
+  journal.stable(12);
+  wan::ApplyLocal apply = merged(5, 3, 0);
+  apply.verdict = wan::LocalVerdict::kExcluded;
+  journal.wanted(apply);
+  Harness harness(local_settings());
+  harness.director.start_from(1, journal);
+  harness.collect();
+  EXPECT_TRUE(harness.director.finished());
+  EXPECT_EQ(harness.applied_tokens.size(), 1u);
+}
+
+TEST(DirectorTest, InGradientModeTheLastStepBeforeAStopIsMerged) {
+  Harness harness(exact_settings());
+  harness.director.stop_at_boundary();
+  const auto order = harness.order();
+  ASSERT_TRUE(order.has_value());
+  for (int rank = 0; rank < kWorkers; ++rank) {
+    harness.director.heard(rank, handoff::SnapshotDone{1, 0, 0});
+  }
+  harness.collect();
+  EXPECT_EQ(harness.snapshots.size(), 1u);
+  EXPECT_FALSE(harness.director.stopped());
 }
 
 // A stop needs an inner snapshot: while a checkpoint reads its side, steps go on.
@@ -446,15 +485,6 @@ TEST(DirectorTest, ACheckpointProtectsItsParity) {
   EXPECT_TRUE(fourth.snapshot.has_value());
   EXPECT_EQ(fourth.inner_snapshot, -1);
   EXPECT_EQ(harness.director.stable().step, 0);
-}
-
-DirectorSettings exact_settings() {
-  DirectorSettings settings = local_settings();
-  settings.mode = ExchangeMode::kGradient;
-  settings.steps_per_round = 1;
-  settings.last_round = 12;
-  settings.overlap_steps = 0;
-  return settings;
 }
 
 TEST(DirectorTest, ExactModeMergesEveryStepBeforeTheNext) {
