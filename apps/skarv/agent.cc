@@ -112,6 +112,8 @@ void Agent::drain_notices() {
       service_->snapshot_ready(ready->round, ready->step);
     } else if (const auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
       service_->local_applied(applied->token);
+    } else if (const auto* undone = std::get_if<Director::LocalUndone>(&*notice)) {
+      service_->local_undone(undone->token);
     } else if (const auto* need = std::get_if<Director::NeedSamples>(&*notice)) {
       keep_journal();
       service_->request_lease(need->count);
@@ -170,7 +172,9 @@ Status Agent::handle(const WorkerGroup::Event& event) {
   if (const auto* lost = std::get_if<WorkerGroup::Lost>(&event)) {
     events_.write("worker_lost", {{"device", group_->device(lost->rank)}, {"why", lost->why}});
     said_ = cat("lost the worker of ", group_->device(lost->rank), ": ", lost->why);
-    SKARV_TRY(bring_up(director_->roll_back()));
+    const handoff::Load load = director_->roll_back();
+    drain_notices();  // the protocol waits for them from now on
+    SKARV_TRY(bring_up(load));
     said_.clear();
   }
   return Status();

@@ -301,7 +301,7 @@ void Director::heard(int rank, const handoff::Message& message) {
     if (applied_by_.size() < num_workers) return;
     notices_.push_back(LocalApplied{apply_ordered_->token});
     taken_round_ = std::max(taken_round_, apply_ordered_->round);
-    apply_ordered_.reset();
+    apply_answered_ = std::exchange(apply_ordered_, {});
   }
 }
 
@@ -336,6 +336,31 @@ void Director::start_from(int parity, wan::LocalJournal journal) {
   finish();
 }
 
+// Of the merged weights since the stable state. Workers that start from the outer weights have what
+// a round without this island changed, and would take it twice.
+void Director::undo_applies() {
+  if (!stable_.from_inner) {
+    const auto drop = [&](const wan::ApplyLocal& apply) {
+      if (apply.verdict != wan::LocalVerdict::kExcluded) return false;
+      journal_.took(apply.round, stable_.step);
+      notices_.push_back(LocalApplied{apply.token});
+      taken_round_ = std::max(taken_round_, apply.round);
+      return true;
+    };
+    std::erase_if(applies_, drop);
+    if (apply_ordered_ && drop(*apply_ordered_)) apply_ordered_.reset();
+    for (handoff::Step& order : since_stable_) {
+      if (order.apply && order.apply->verdict == handoff::Verdict::kExcluded) order.apply.reset();
+    }
+  }
+  const auto comes_again = [&](const handoff::Step& order) {
+    return order.apply && apply_answered_ && order.apply->round == apply_answered_->round;
+  };
+  if (apply_ordered_ || std::ranges::none_of(since_stable_, comes_again)) return;
+  apply_ordered_ = apply_answered_;
+  notices_.push_back(LocalUndone{apply_ordered_->token});
+}
+
 handoff::Load Director::roll_back() {
   reports_.clear();
   coming_by_.clear();
@@ -351,6 +376,7 @@ handoff::Load Director::roll_back() {
     apply_ordered_.reset();
     exact_apply_.reset();
   }
+  if (!exact()) undo_applies();
   again_ = since_stable_;
   for (handoff::Step& order : again_) {
     const bool reported =

@@ -64,6 +64,11 @@ class Director {
   struct LocalApplied {
     int64_t token;
   };
+  // Workers went back to before the weights of this token: they are taken again, and until then
+  // the keeper has to have both sides of their round.
+  struct LocalUndone {
+    int64_t token;
+  };
   struct NeedSamples {
     uint64_t count;
   };
@@ -78,7 +83,7 @@ class Director {
   };
   // The local weights are to be replaced by the outer ones: bring_up(reset()).
   struct NeedReset {};
-  using Notice = std::variant<SnapshotReady, LocalApplied, NeedSamples, SamplesTrained,
+  using Notice = std::variant<SnapshotReady, LocalApplied, LocalUndone, NeedSamples, SamplesTrained,
                               StepFinished, NeedReset>;
   std::optional<Notice> take_notice();
 
@@ -132,6 +137,7 @@ class Director {
   bool take_samples(handoff::Step& order);
   void finish_step();
   void finish();
+  void undo_applies();
   void count_samples(int64_t steps_done);
   void settle_snapshot();
   void settle_stable();
@@ -157,8 +163,9 @@ class Director {
   std::optional<Snapshot> snapshot_;
   int64_t snapshot_round_ = 0, snapshot_step_ = 0;  // newest ordered
 
-  std::deque<wan::ApplyLocal> applies_;           // not ordered yet
-  std::optional<wan::ApplyLocal> apply_ordered_;  // not answered by all yet
+  std::deque<wan::ApplyLocal> applies_;            // not ordered yet
+  std::optional<wan::ApplyLocal> apply_ordered_;   // not answered by all yet
+  std::optional<wan::ApplyLocal> apply_answered_;  // the newest that was
   std::set<int> applied_by_;
   int64_t taken_round_ = 0;  // newest round that an order took
   std::optional<handoff::Apply> exact_apply_;

@@ -185,8 +185,8 @@ void IslandService::local_applied(int64_t token) {
   with_machine([=](IslandMachine& machine, Time now) { return machine.local_applied(now, token); });
 }
 
-void IslandService::local_lost() {
-  with_machine([](IslandMachine& machine, Time now) { return machine.local_lost(now); });
+void IslandService::local_undone(int64_t token) {
+  with_machine([=](IslandMachine& machine, Time now) { return machine.local_undone(now, token); });
 }
 
 void IslandService::request_lease(uint64_t count) {

@@ -73,7 +73,7 @@ class IslandService {
   void step_done(int64_t steps, int64_t tokens, std::vector<SampleRange> samples);
   void snapshot_ready(int64_t round, int64_t step);
   void local_applied(int64_t token);
-  void local_lost();
+  void local_undone(int64_t token);
   void request_lease(uint64_t count);
   void checkpointed(int64_t round);
 

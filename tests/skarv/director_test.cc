@@ -43,6 +43,8 @@ struct Harness {
         snapshots.push_back({ready->round, ready->step});
       } else if (auto* applied = std::get_if<Director::LocalApplied>(&*notice)) {
         applied_tokens.push_back(applied->token);
+      } else if (auto* undone = std::get_if<Director::LocalUndone>(&*notice)) {
+        undone_tokens.push_back(undone->token);
       } else if (auto* trained = std::get_if<Director::SamplesTrained>(&*notice)) {
         for (const SampleRange& range : trained->samples) used.push_back(range);
       } else if (std::holds_alternative<Director::NeedReset>(*notice)) {
@@ -83,7 +85,7 @@ struct Harness {
   uint64_t next_sample = 0;
   uint64_t next_lease = 0;
   std::vector<std::pair<int64_t, int64_t>> snapshots;
-  std::vector<int64_t> applied_tokens;
+  std::vector<int64_t> applied_tokens, undone_tokens;
   std::vector<SampleRange> used;
   int num_resets = 0;
 };
@@ -442,6 +444,38 @@ TEST(DirectorTest, AfterALossTheSameOrdersComeAgain) {
   }
   EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{5});
   EXPECT_EQ(harness.snapshots.size(), 1u);
+}
+
+// While weights that were answered are taken again, the keeper must not go on to the next round.
+TEST(DirectorTest, MergedWeightsThatComeAgainAreAnsweredAgain) {
+  Harness harness(local_settings());
+  harness.director.take_snapshot({1, 0, 4});
+  for (int i = 0; i < 5; ++i) harness.run_one();
+  harness.director.apply_local(merged(5, 1, 5));
+  harness.run_one();
+  EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{5});
+  harness.director.roll_back();
+  harness.collect();
+  EXPECT_EQ(harness.undone_tokens, std::vector<int64_t>{5});
+  for (int i = 0; i < 2; ++i) harness.run_one();
+  EXPECT_EQ(harness.applied_tokens, (std::vector<int64_t>{5, 5}));
+  EXPECT_EQ(harness.director.steps_done(), 6);
+}
+
+// Workers that load the outer weights have what a round without them changed.
+TEST(DirectorTest, TheOuterWeightsHaveARoundWithoutTheIslandAlready) {
+  for (bool is_ordered : {false, true}) {
+    Harness harness(local_settings());
+    harness.run_one();
+    wan::ApplyLocal without = merged(5, 1, is_ordered ? 0 : 9);
+    without.verdict = wan::LocalVerdict::kExcluded;
+    harness.director.apply_local(without);
+    harness.run_one();
+    EXPECT_FALSE(harness.director.roll_back().from_inner);
+    harness.collect();
+    EXPECT_EQ(harness.applied_tokens, std::vector<int64_t>{5});
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(harness.run_one().apply.has_value());
+  }
 }
 
 TEST(DirectorTest, ALossBeforeTheSnapshotIsWholeRedoesIt) {

@@ -272,10 +272,18 @@ IslandMachine::Actions IslandMachine::local_applied(Time now, int64_t token) {
   return take();
 }
 
-IslandMachine::Actions IslandMachine::local_lost(Time now) {
+IslandMachine::Actions IslandMachine::local_undone(Time now, int64_t token) {
   if (halted_) return {};
   now_ = std::max(now_, now);
-  reset_local("its workers were lost");
+  if (token == local_token_) {
+    local_busy_ = true;
+  } else if (!local_void_) {
+    // The keeper has the two sides of one round only.
+    frozen_.clear();
+    work(WithdrawJob{});
+    reset_local("its workers were lost while a newer round was applied");
+    snapshot_asked_ = frozen_round_ = 0;
+  }
   advance();
   return take();
 }

@@ -90,8 +90,9 @@ class IslandMachine {
   // open, and are taken when it opens.
   Actions snapshot_ready(Time now, int64_t round, int64_t step);
   Actions local_applied(Time now, int64_t token);
-  // The workers were lost; they start again from the outer weights.
-  Actions local_lost(Time now);
+  // The workers went back to before this ApplyLocal: it is taken again, and answered again. Where
+  // a newer round was applied meanwhile they start from the outer weights.
+  Actions local_undone(Time now, int64_t token);
   Actions request_lease(Time now, uint64_t count);
   Actions checkpointed(Time now, int64_t round);
 

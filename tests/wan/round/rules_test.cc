@@ -165,6 +165,51 @@ TEST(Rules, LearnerWithoutDonorsSaysWhomItWaitsForAndGoesOnWhenOneIsThere) {
   }
 }
 
+// --- rule 7
+
+// c takes round 1 again when round 2 was committed without it: only then may its keeper go on.
+TEST(Rules, KeeperWaitsForMergedWeightsThatAreTakenAgain) {
+  SimOptions options = quick();
+  options.exchange.contributions = 2;
+  Simulator run(options);
+  run.on_send = [&](const std::string& from, const std::string&, Message& message) {
+    return !(from == "c" && is<Offer>(message) && message.fence.round == 2);
+  };
+  double applied = kNever;
+  run.on_work = [&](int island, KeeperStore&, WorkDone& done) {
+    const auto* apply = std::get_if<ApplyJob>(&done.job);
+    if (island == 2 && apply != nullptr && apply->order.round == 2) applied = run.now_seconds();
+  };
+  const auto has_taken = [&](int64_t round) {
+    return std::ranges::any_of(run.journal(), [&](const Simulator::Moment& moment) {
+      return moment.what == Simulator::Moment::What::kApply && moment.island == 2 &&
+             moment.round == round;
+    });
+  };
+  ASSERT_TRUE(run.run_until([&] { return has_taken(1); }, 20));
+  const double lost = run.now_seconds();
+  run.lose_workers(2, 3);
+  ASSERT_EQ(run.run(), "");
+  EXPECT_EQ(run.ledger()[1].record.find("c"), nullptr);
+  EXPECT_GE(applied, lost + 3);
+  EXPECT_FALSE(run.was_reset(2));
+}
+
+// The keeper was further already: what the workers would take again is gone.
+TEST(Rules, WorkersThatAreLostBehindTheirKeeperStartFromTheOuterWeights) {
+  SimOptions options = quick();
+  options.exchange.contributions = 2;
+  Simulator run(options);
+  run.on_send = [&](const std::string& from, const std::string&, Message& message) {
+    return !(from == "c" && is<Offer>(message) && message.fence.round == 2);
+  };
+  ASSERT_TRUE(run.run_until([&] { return run.applied(2) == 2; }, 20));
+  run.lose_workers(2, 1);
+  ASSERT_EQ(run.run(), "");
+  EXPECT_TRUE(run.was_reset(2));
+  EXPECT_NE(run.ledger().back().record.find("c"), nullptr);
+}
+
 // --- rule 12
 
 // Two contributions are enough, and c's offers come 2 s after the others'.

@@ -276,6 +276,16 @@ void Simulator::crash_island(int i, bool keep_memory, double down_seconds) {
   after(down_seconds, [this, i] { start_island(i); });
 }
 
+void Simulator::lose_workers(int i, double seconds) {
+  const uint64_t life = islands_[i]->life;
+  const int64_t token = islands_[i]->answered;
+  act(i, islands_[i]->machine->local_undone(now_, token));
+  after(seconds, [this, i, life, token] {
+    Island& node = *islands_[i];
+    if (node.up && node.life == life) act(i, node.machine->local_applied(now_, token));
+  });
+}
+
 void Simulator::tick_island(int i, uint64_t life) {
   Island& node = *islands_[i];
   if (life != node.life || !node.up) return;

@@ -62,6 +62,9 @@ class Simulator {
   void crash_island(int island, bool keep_memory, double down_seconds);
   void crash_coordinator(double down_seconds);
   void cut(const std::string& a, const std::string& b, double seconds);
+  // The workers of an island are lost after they took merged weights, and take them again so much
+  // later.
+  void lose_workers(int island, double seconds);
   // Called for each message before it is sent; it may change it; false: lost.
   std::function<bool(const std::string& from, const std::string& to, Message&)> on_send;
   // Called after each job; it may change what came of it.

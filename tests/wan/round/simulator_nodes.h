@@ -37,6 +37,7 @@ struct Simulator::Island {
   std::deque<SampleRange> lease;
   std::vector<TakeSnapshot> snapshots;
   std::vector<ApplyLocal> applies;
+  int64_t answered = 0;  // token of the newest that was taken
   std::vector<float> gradient;
 };
 

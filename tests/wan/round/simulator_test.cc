@@ -61,7 +61,8 @@ TEST(Simulator, AKilledIslandThatKeepsItsWeightsChangesNothing) {
 }
 
 // Loss, duplicates, delays, cuts, crashes at any action with memory kept or lost; 2 to 4 islands,
-// one to three fragments, both codecs, no overlap to the longest, with and without slow islands, flipped bits and NaN.
+// one to three fragments, both codecs, no overlap to the longest, with and without slow islands,
+// flipped bits and NaN.
 std::string storm(uint64_t seed) {
   SimOptions options = quick();
   options.seed = seed;

@@ -142,6 +142,7 @@ void Simulator::boundary(int i) {
       if (exact) node.step = apply.round;  // its round comes again
     }
     node.journal.took(apply.round, node.step - 1);  // the stable state comes after it
+    node.answered = apply.token;
     act(i, node.machine->local_applied(now_, apply.token));
   }
   while (node.up && node.life == life && node.applies.empty() && !node.snapshots.empty()) {
