@@ -98,7 +98,7 @@ bool Director::takes_merged_weights(Time now, handoff::Step& order) {
   return true;
 }
 
-// The order takes the oldest merged weights as well?
+// `with_apply`: before its step the order takes the oldest merged weights.
 bool Director::takes_snapshot(Time now, handoff::Step& order, bool with_apply) {
   const int64_t steps_after = next_ + 1;
   const bool all_taken = applies_.size() == (with_apply ? 1 : 0);
