@@ -158,7 +158,7 @@ std::optional<handoff::Step> Director::next_order(Time now) {
   if (trained() || stop_ordered_) return std::nullopt;
   // When the island stands at its limit already, its merged weights may come, or a round open: they
   // are taken before one step more, and the snapshot after it. The limit moves with the snapshot,
-  // and no snapshot is asked for before the weights are taken.
+  // and no snapshot is taken before the weights are.
   const bool due_apply = !exact() && apply_is_due();
   const bool owes_snapshot = !exact() && snapshot_wanted_ && !snapshot_ &&
                              applies_.size() == (due_apply ? 1 : 0) &&

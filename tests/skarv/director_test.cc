@@ -141,7 +141,7 @@ TEST(DirectorTest, NoSnapshotIsTakenBeforeTheMergedWeightsOfTheLastRound) {
   EXPECT_TRUE(both.apply && both.snapshot);
 }
 
-// The next snapshot, which moves the limit, is only asked for once the merged weights are taken.
+// The next snapshot, which moves the limit, is only taken after the merged weights.
 TEST(DirectorTest, MergedWeightsThatComeAtTheLimitAreTaken) {
   Harness harness(local_settings());
   harness.director.set_limit(6);

@@ -167,14 +167,21 @@ TEST(Rules, LearnerWithoutDonorsSaysWhomItWaitsForAndGoesOnWhenOneIsThere) {
 
 // --- rule 7
 
-// c takes round 1 again when round 2 was committed without it: only then may its keeper go on.
-TEST(Rules, KeeperWaitsForMergedWeightsThatAreTakenAgain) {
+SimOptions two_are_enough() {
   SimOptions options = quick();
   options.exchange.contributions = 2;
-  Simulator run(options);
-  run.on_send = [&](const std::string& from, const std::string&, Message& message) {
-    return !(from == "c" && is<Offer>(message) && message.fence.round == 2);
-  };
+  return options;
+}
+
+// Round 2 is committed without c.
+bool withhold_second_offer(const std::string& from, const std::string&, Message& message) {
+  return !(from == "c" && is<Offer>(message) && message.fence.round == 2);
+}
+
+// c takes round 1 again when round 2 was committed without it: only then may its keeper go on.
+TEST(Rules, KeeperWaitsForMergedWeightsThatAreTakenAgain) {
+  Simulator run(two_are_enough());
+  run.on_send = withhold_second_offer;
   double applied = kNever;
   run.on_work = [&](int island, KeeperStore&, WorkDone& done) {
     const auto* apply = std::get_if<ApplyJob>(&done.job);
@@ -197,12 +204,8 @@ TEST(Rules, KeeperWaitsForMergedWeightsThatAreTakenAgain) {
 
 // The keeper was further already: what the workers would take again is gone.
 TEST(Rules, WorkersThatAreLostBehindTheirKeeperStartFromTheOuterWeights) {
-  SimOptions options = quick();
-  options.exchange.contributions = 2;
-  Simulator run(options);
-  run.on_send = [&](const std::string& from, const std::string&, Message& message) {
-    return !(from == "c" && is<Offer>(message) && message.fence.round == 2);
-  };
+  Simulator run(two_are_enough());
+  run.on_send = withhold_second_offer;
   ASSERT_TRUE(run.run_until([&] { return run.applied(2) == 2; }, 20));
   run.lose_workers(2, 1);
   ASSERT_EQ(run.run(), "");
@@ -214,9 +217,7 @@ TEST(Rules, WorkersThatAreLostBehindTheirKeeperStartFromTheOuterWeights) {
 
 // Two contributions are enough, and c's offers come 2 s after the others'.
 TEST(Rules, IslandExcludedTwiceIsWaitedFor) {
-  SimOptions options = quick();
-  options.exchange.contributions = 2;
-  Simulator run(options);
+  Simulator run(two_are_enough());
   double offered = kNever;  // first to round 3
   run.on_send = [&](const std::string& from, const std::string&, Message& message) {
     if (!is<Offer>(message) || message.fence.round > 3) return true;
