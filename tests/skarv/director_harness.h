@@ -21,6 +21,13 @@ inline DirectorSettings local_settings() {
   return settings;
 }
 
+// Merged weights are due at the order that ends with the next snapshot.
+inline DirectorSettings longest_overlap() {
+  DirectorSettings settings = local_settings();
+  settings.overlap_steps = settings.steps_per_round - 1;
+  return settings;
+}
+
 inline DirectorSettings exact_settings() {
   DirectorSettings settings = local_settings();
   settings.mode = ExchangeMode::kGradient;

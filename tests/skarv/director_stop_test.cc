@@ -20,9 +20,7 @@ TEST(DirectorStopTest, AStopBeforeTheFirstSnapshotKeepsTheSchedule) {
 }
 
 TEST(DirectorStopTest, WithTheLongestOverlapAStopComesAtTheNextSnapshot) {
-  DirectorSettings settings = local_settings();
-  settings.overlap_steps = 3;
-  Harness harness(settings);
+  Harness harness(longest_overlap());
   harness.director.take_snapshot({1, 0, 4});
   for (int i = 0; i < 7; ++i) harness.run_one();
   harness.director.stop_at_boundary();

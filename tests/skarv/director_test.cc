@@ -105,9 +105,7 @@ TEST(DirectorTest, ARoundThatOpensAtTheLimitGetsItsSnapshot) {
 
 // The longest overlap: merged weights are taken before the very step that ends with a snapshot.
 TEST(DirectorTest, OneOrderTakesMergedWeightsAndTheNextSnapshot) {
-  DirectorSettings settings = local_settings();
-  settings.overlap_steps = 3;
-  Harness harness(settings);
+  Harness harness(longest_overlap());
   harness.director.take_snapshot({1, 0, 4});
   for (int i = 0; i < 7; ++i) harness.run_one();
   EXPECT_FALSE(harness.order().has_value()) << "step 7 waits for the merged weights";
@@ -122,9 +120,7 @@ TEST(DirectorTest, OneOrderTakesMergedWeightsAndTheNextSnapshot) {
 }
 
 TEST(DirectorTest, NoSnapshotIsTakenBeforeTheMergedWeightsOfTheLastRound) {
-  DirectorSettings settings = local_settings();
-  settings.overlap_steps = 3;
-  Harness harness(settings);
+  Harness harness(longest_overlap());
   for (int i = 0; i < 3; ++i) harness.run_one();
   EXPECT_FALSE(harness.order().has_value());
   harness.now += std::chrono::seconds(6);
@@ -159,8 +155,7 @@ TEST(DirectorTest, MergedWeightsThatComeAtTheLimitAreTaken) {
 
 // With the longest overlap the limit may come before the step at which they are to be taken.
 TEST(DirectorTest, MergedWeightsAreTakenAtTheLimitEvenBeforeTheirStep) {
-  DirectorSettings settings = local_settings();
-  settings.overlap_steps = 3;
+  DirectorSettings settings = longest_overlap();
   settings.total_steps = 40;
   settings.last_round = 10;
   Harness harness(settings);
