@@ -26,6 +26,15 @@ PipelineTimes unit_times(const std::vector<int>& worker_of_stage, int num_microb
 
 }  // namespace
 
+bool tries_first_orders_alone(const Island& island, int64_t max_pieces) {
+  return std::ranges::any_of(island.pipelines, [&](const Pipeline& pipeline) {
+    const Result<OrderRule> rule = find_order_rule(pipeline.schedule);
+    return rule.ok() && rule->is_split &&
+           tries_first_orders_alone(std::ssize(pipeline.stages), pipeline.num_microbatches(),
+                                    max_pieces);
+  });
+}
+
 std::vector<int> workers_of_stages(const StageMap& map, int pipeline) {
   const int num_stages = map.num_stages(pipeline);
   std::vector<int> worker(num_stages);

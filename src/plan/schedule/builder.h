@@ -32,6 +32,9 @@ Result<Schedule> build_schedule(const Island& island, const Ownership& ownership
                                 const std::vector<PipelineTimes>& times = {},
                                 const OrderOptions& options = {});
 
+// Whether that is so of one of its pipelines (zero_bubble.h).
+bool tries_first_orders_alone(const Island& island, int64_t max_pieces);
+
 // Stages that share a device share a worker, also where their groups overlap only in part. Workers
 // count from 0 in order of stages.
 std::vector<int> workers_of_stages(const StageMap& map, int pipeline);

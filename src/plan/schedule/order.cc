@@ -106,7 +106,14 @@ Result<OrderRule> find_order_rule(const std::string& name) {
 }
 
 Result<OrderedPipeline> order_pipeline(const OrderRule& rule, const PipelineTimes& times,
-                                       const OrderOptions& options) {
+                                       const OrderOptions& asked) {
+  OrderOptions options = asked;
+  if (rule.is_split &&
+      tries_first_orders_alone(times.num_stages(), times.num_microbatches, options.max_pieces)) {
+    options.max_pieces = kProbeEffort;
+  }
+  // An order for a run is made to its end, since it is remembered.
+  if (options.max_pieces != kProbeEffort) options.give_up_ns = 0;
   if (options.known != nullptr) {
     const OrderedPipeline* known = options.known->find(rule, times, options);
     if (known != nullptr && is_late(known->played, options)) return late(options);

@@ -27,6 +27,10 @@ struct OrderOptions {
   OrderCache* known = nullptr;  // order_cache.h; outlives it. Null: nothing is remembered
 };
 
+// Whether the first orders take all that effort: nothing else is tried then, whatever is asked for,
+// and what is known of one effort is known of the other.
+bool tries_first_orders_alone(int64_t num_stages, int64_t num_microbatches, int64_t max_pieces);
+
 // The best order found: of some greedy ones, 1F1B with its backwards cut in two among them, then of
 // a local search around it. Within memory always; empty if given up. REQUIRES: check_pipeline_times
 // passed.

@@ -30,7 +30,7 @@ constexpr int64_t kEstimatesOff = 10;
 constexpr size_t kNumRefinedOfHandful = 16, kNumRefined = 6, kNumRefinedOfPoorer = 4;
 constexpr int64_t kMedium = 512, kLarge = 1024;  // devices
 constexpr int64_t kActionsOfFew = 500'000, kActionsOfMany = 200'000;
-constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 4'500'000;
+constexpr int64_t kActionsOfBest = 2'500'000, kActionsOfLargeBest = 5'500'000;
 // The answer is refined with several edits at once: so much in all, as long as no more than this
 // is in vain one after the other; of few devices so much for each.
 constexpr int64_t kActionsOfDraws = 4'000'000, kActionsOfFewDraws = 10'000'000;

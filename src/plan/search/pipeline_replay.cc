@@ -45,8 +45,7 @@ int64_t replay_ns(const World& world, const PipelineGroup& group, int64_t sample
     const StageShape& stage = shape.stages[s];
     times.stages.push_back(times_of(world, stage, size));
     times.worker_of_stage.push_back(s);
-    const StagePlace place{s, num_stages, 0, stage.tensor_parallel * num_pipelines,
-                           is_split};
+    const StagePlace place{s, num_stages, 0, stage.tensor_parallel * num_pipelines, is_split};
     int64_t room = world.pool(stage.pool).memory - stage_bytes(world, stage, size, place);
     const StageTimes& last = times.stages.back();
     // As plan/schedule/island_times.cc: what the inputs' half makes anew is counted by the order;

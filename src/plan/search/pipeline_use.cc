@@ -8,7 +8,6 @@ namespace skarv {
 namespace {
 
 constexpr size_t kMostMoves = 1000;
-constexpr size_t kReliefsOfStage = 2;
 
 bool is_compute(ActionKind kind) {
   return kind == ActionKind::kForward || kind == ActionKind::kBackward ||
@@ -131,8 +130,8 @@ std::vector<SampleMove> even_out(const std::vector<UsedIsland>& islands) {
   return moves;
 }
 
-std::vector<LayerMove> reliefs(const Pipeline& pipeline, const PipelineUse& use) {
-  const size_t num_stages = pipeline.stages.size();
+std::vector<LayerMove> reliefs(const Pipeline& pipeline, const PipelineUse& use,
+                               const std::vector<size_t>& stages) {
   // Of so many layers more; a recomputation is a third of what is left without it.
   const auto busy = [&](size_t s, int more, Recompute recompute) {
     const Stage& stage = pipeline.stages[s];
@@ -142,10 +141,10 @@ std::vector<LayerMove> reliefs(const Pipeline& pipeline, const PipelineUse& use)
     return recompute == Recompute::kFull ? ns + ns / 3 : ns - ns / 4;
   };
   std::vector<LayerMove> moves;
-  for (size_t from = 0; from < num_stages; ++from) {
+  for (size_t from : stages) {
     const Stage& giver = pipeline.stages[from];
     if (giver.last - giver.first == 1) continue;
-    for (size_t to = 0; to < num_stages; ++to) {
+    for (size_t to : stages) {
       if (from == to) continue;
       const Stage& taker = pipeline.stages[to];
       for (bool keeps : {false, true}) {
@@ -162,7 +161,6 @@ std::vector<LayerMove> reliefs(const Pipeline& pipeline, const PipelineUse& use)
     }
   }
   std::ranges::stable_sort(moves, std::greater<>(), &LayerMove::gain_ns);
-  moves.resize(std::min(moves.size(), kReliefsOfStage * num_stages));
   return moves;
 }
 

@@ -54,7 +54,8 @@ struct LayerMove {
   int64_t gain_ns = 0;  // what it takes off the longer one of the two stages, as it is thought
 };
 
-// Those that gain something, the most first; a few for each stage.
-std::vector<LayerMove> reliefs(const Pipeline& pipeline, const PipelineUse& use);
+// Those between two of these stages that gain something, the most first.
+std::vector<LayerMove> reliefs(const Pipeline& pipeline, const PipelineUse& use,
+                               const std::vector<size_t>& stages);
 
 }  // namespace skarv

@@ -32,14 +32,6 @@ bool is_long(const Island& island) {
   });
 }
 
-// The first orders are all that are tried, for whatever effort (schedule/zero_bubble.cc).
-bool is_very_long(const Island& island) {
-  constexpr int64_t kFirstOrders = 6, kMoment = 1'000'000;
-  return std::ranges::any_of(island.pipelines, [](const Pipeline& pipeline) {
-    return 3 * kFirstOrders * std::ssize(pipeline.stages) * pipeline.num_microbatches() >= kMoment;
-  });
-}
-
 int64_t size_of(const Island& island) {
   int64_t num_actions = 0;
   for (const Pipeline& pipeline : island.pipelines) {
@@ -173,8 +165,8 @@ Result<std::optional<int64_t>> Pricer::faster_than(int64_t ns, const Island& isl
   const bool is_short = size_of(island) <= kShort;
   int64_t quick_ns = ns + ns / (is_short ? kMostGainedShort : kMostGained);
   if (is_probed && !is_short) {
-    const int64_t gain = is_very_long(island) ? 0 : neighbour.probed_ns / kGainsDiffer;
-    quick_ns = std::min(quick_ns, std::max(ns, neighbour.probed_ns) + gain);
+    quick_ns =
+        std::min(quick_ns, std::max(ns, neighbour.probed_ns) + neighbour.probed_ns / kGainsDiffer);
   }
   for (int64_t effort : {is_probed ? kProbeEffort : int64_t{0}, kRunEffort}) {
     if (effort == 0 && is_long(island)) continue;

@@ -38,8 +38,8 @@ int64_t passing_bytes_of_inputs(const World& world, const StageShape& stage,
     const bool again = layer > 0 && layer + 1 < world.num_layers();
     const int64_t waiting = made_again(stage.last) - made_again(layer + 1);
     const int64_t freed = layer + 1 < world.num_layers() ? head : 0;
-    most = std::max(most, table.transient[layer] + (again ? table.layer_kept[layer] : 0) +
-                              waiting - freed);
+    most = std::max(
+        most, table.transient[layer] + (again ? table.layer_kept[layer] : 0) + waiting - freed);
   }
   return most;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "plan/schedule/builder.h"
 #include "plan/search/edits.h"
 #include "plan/search/room.h"
 
@@ -109,9 +110,10 @@ std::optional<int64_t> Trials::play(size_t index, const Island& island, int64_t 
   const auto [known, is_new] = tried_.emplace(key_of(island), faster_than);
   if (!is_new && known->second >= faster_than) return std::nullopt;
   known->second = faster_than;
-  Neighbour neighbour{changed_in(plan_.islands[index], island),
-                      is_close(plan_.islands[index], island) ? probed_ns(index) : 0,
-                      {}};
+  const bool is_probed =
+      is_close(plan_.islands[index], island) && !tries_first_orders_alone(island, kRunEffort);
+  Neighbour neighbour{
+      changed_in(plan_.islands[index], island), is_probed ? probed_ns(index) : 0, {}};
   if (is_large(index) && use_[index]) {
     if (is_hopeless(index, island, faster_than)) return std::nullopt;
     neighbour.ends = ends_of_unchanged(index, island);
@@ -247,6 +249,22 @@ std::vector<size_t> Trials::kinds_of(size_t island) {
                              [&](size_t p) { return (*use_[island])[p].end_ns; });
   }
   return result;
+}
+
+std::vector<size_t> Trials::telling_stages(size_t island, size_t p) const {
+  const std::vector<Stage>& stages = pipelines(island)[p].stages;
+  const auto is_like_next = [&](size_t s) {
+    const Stage &one = stages[s], &next = stages[s + 1];
+    return one.last - one.first == next.last - next.first && one.recompute == next.recompute &&
+           one.tensor_parallel == next.tensor_parallel && chip_of(one) == chip_of(next);
+  };
+  std::vector<size_t> telling;
+  for (size_t s = 0; s < stages.size(); ++s) {
+    const bool is_between =
+        s > 0 && s + 1 < stages.size() && is_like_next(s - 1) && is_like_next(s);
+    if (!is_large(island) || !is_between) telling.push_back(s);
+  }
+  return telling;
 }
 
 bool Trials::attempt_pipelines(size_t island, size_t index, const PipelineChange& change) {

@@ -50,6 +50,10 @@ class Trials {
   const std::vector<PipelineUse>* use_of(size_t island);
   // The first and the last pipeline of each kind.
   std::vector<size_t> kinds_of(size_t island);
+  // The first and the last stage of each row of like ones, which differ in place alone: what a
+  // change of one between them does, it does much the same at an end of the row. All of a small
+  // island.
+  std::vector<size_t> telling_stages(size_t island, size_t p) const;
 
   // Keeps the changed islands if all are faster now than that one was.
   bool take(size_t mine, std::map<size_t, Island> changed);

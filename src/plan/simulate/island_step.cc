@@ -193,7 +193,9 @@ Result<IslandTrial> try_island(const Island& island,
   SKARV_ASSIGN(const std::vector<PipelineTimes> times, times_of(step, island, world));
   SKARV_ASSIGN(const int64_t floor, step_floor(query, routes, times));
   if (floor >= give_up_ns) return IslandTrial{kDismissed};
-  if (order.max_pieces == kProbeEffort && has_whole_microbatches(island)) {
+  const bool may_give_up =
+      order.max_pieces == kProbeEffort || tries_first_orders_alone(island, order.max_pieces);
+  if (may_give_up && has_whole_microbatches(island)) {
     const int64_t before_end = give_up_ns - settings.start_up.step_ns - end_floor(query, routes);
     settings.order.give_up_ns = std::max<int64_t>(1, before_end);
   }

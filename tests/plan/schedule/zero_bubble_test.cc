@@ -5,6 +5,7 @@
 #include "plan/schedule/every_order.h"
 #include "plan/schedule/greedy.h"
 #include "plan/schedule/order.h"
+#include "plan/schedule/order_cache.h"
 #include "plan/schedule/random_pipeline.h"
 #include "plan/schedule/warm_up.h"
 
@@ -136,6 +137,26 @@ TEST(ZeroBubble, SameSeedSameOrder) {
   const PipelineTimes times = random_pipeline(5, 8, 30);
   const OrderOptions options{Objective::kMakespan, 300'000, 7};
   EXPECT_EQ(order_zero_bubble(times, options), order_zero_bubble(times, options));
+}
+
+// Where the first orders take all effort, one that was made in time for a trial is that of a run,
+// and is not made again.
+TEST(ZeroBubble, LongPipelinesHaveOneOrderWhateverTheEffort) {
+  const PipelineTimes times = equal_stages(32, 2000, {5478, 5806, 3534}, 200, 32);
+  ASSERT_TRUE(tries_first_orders_alone(32, 2000, kRunEffort));
+  ASSERT_FALSE(tries_first_orders_alone(32, 200, kRunEffort));
+  const OrderRule rule = find_order_rule("zero-bubble").value();
+  const OrderedPipeline run = order_pipeline(rule, times, {}).value();
+  OrderCache known;
+  OrderOptions trial{.max_pieces = kProbeEffort, .give_up_ns = 1, .known = &known};
+  EXPECT_EQ(order_pipeline(rule, times, trial).status().code(), Code::kDeadlineExceeded);
+  trial.give_up_ns = run.played.makespan_ns + run.played.makespan_ns / 100;
+  EXPECT_EQ(order_pipeline(rule, times, trial).value().work, run.work);
+  const int64_t before = known.num_pieces();
+  EXPECT_EQ(order_pipeline(rule, times, {.known = &known}).value().work, run.work);
+  EXPECT_EQ(known.num_pieces(), before);
+  trial.give_up_ns = run.played.makespan_ns;
+  EXPECT_EQ(order_pipeline(rule, times, trial).status().code(), Code::kDeadlineExceeded);
 }
 
 // Stages of one worker share its memory without getting stuck, however little there is.

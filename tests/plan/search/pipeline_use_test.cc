@@ -67,7 +67,7 @@ TEST(TailNs, IsWhatComesAfterTheLastPipeline) {
 // Ten nanoseconds a layer, and a stage that has two too many.
 TEST(Reliefs, GoFromTheLongestStageToTheShortest) {
   const Pipeline pipeline = pipeline_of(8, 1, {0, 4, 10, 13});
-  const std::vector<LayerMove> moves = reliefs(pipeline, {200, {40, 60, 30}});
+  const std::vector<LayerMove> moves = reliefs(pipeline, {200, {40, 60, 30}}, {0, 1, 2});
   // To either of the others; or to the last one, which would be shorter even if it recomputed.
   ASSERT_EQ(moves.size(), 3);
   for (const LayerMove& move : moves) EXPECT_EQ(move.from, 1);
@@ -78,14 +78,14 @@ TEST(Reliefs, GoFromTheLongestStageToTheShortest) {
   EXPECT_TRUE(moves[2].recomputes_to);
   EXPECT_EQ(moves[2].to, 2);
   EXPECT_EQ(moves[2].gain_ns, 60 - 53);
-  EXPECT_TRUE(reliefs(pipeline_of(8, 1, {0, 4, 8}), {200, {40, 40}}).empty());
-  EXPECT_TRUE(reliefs(pipeline_of(8, 1, {0, 1, 2}), {200, {40, 10}}).empty());
+  EXPECT_TRUE(reliefs(pipeline_of(8, 1, {0, 4, 8}), {200, {40, 40}}, {0, 1}).empty());
+  EXPECT_TRUE(reliefs(pipeline_of(8, 1, {0, 1, 2}), {200, {40, 10}}, {0, 1}).empty());
 }
 
 TEST(Reliefs, MayEndOrBeginARecomputation) {
   Pipeline pipeline = pipeline_of(8, 1, {0, 4, 8});
   pipeline.stages[0].recompute = Recompute::kFull;
-  const std::vector<LayerMove> moves = reliefs(pipeline, {500, {160, 60}});
+  const std::vector<LayerMove> moves = reliefs(pipeline, {500, {160, 60}}, {0, 1});
   ASSERT_EQ(moves.size(), 4);
   EXPECT_TRUE(moves[0].keeps_from);
   EXPECT_FALSE(moves[0].recomputes_to);

@@ -6,6 +6,7 @@
 #include "plan/cost/roofline.h"
 #include "plan/examples.h"
 #include "plan/search/edit_draw.h"
+#include "plan/search/trials.h"
 
 namespace skarv {
 namespace {
@@ -36,6 +37,8 @@ class Bench {
     EXPECT_EQ(refine(pricer_, {}, {most_actions}, tried, plan).value(), plan.island_ns[0]);
     return plan;
   }
+
+  const Pricer& pricer() const { return pricer_; }
 
  private:
   const Cluster cluster_;
@@ -130,6 +133,28 @@ Cluster four_devices() {
   cluster.sites.push_back({"s", 0, {{"h", 1, 0, 1e9, 1e-4, {}}}});
   cluster.sites[0].hosts[0].devices.push_back({"cpu", 4, 1'000'000'000, 0, ""});
   return cluster;
+}
+
+// Of 66 devices in a row: the first has two layers, the last three recompute.
+TEST(Trials, LookAtTheEndsOfRowsOfLikeStages) {
+  Cluster cluster = four_devices();
+  cluster.sites[0].hosts[0].devices[0].count = 70;
+  const Bench bench(small_run(8), cluster, small_profile({1, 2, 4, 8}));
+  const auto telling = [&](int num_stages) {
+    Pipeline pipeline{1, 8, "zero-bubble", {}};
+    for (int s = 0; s < num_stages; ++s) {
+      const int first = s == 0 ? 0 : s + 1;
+      pipeline.stages.push_back({first, s + 2, {cat("s/h/", s)}, 1});
+      if (s + 3 >= num_stages) pipeline.stages.back().recompute = Recompute::kFull;
+    }
+    PricedPlan plan{{}, {1}};
+    plan.plan.islands = {{"s", {pipeline}}};
+    Tried tried;
+    const PlannerLimits limits;
+    return Trials(bench.pricer(), limits, 1, 1, tried, plan).telling_stages(0, 0);
+  };
+  EXPECT_EQ(telling(66), (std::vector<size_t>{0, 1, 62, 63, 65}));
+  EXPECT_EQ(telling(6).size(), 6);  // all of a small one
 }
 
 // Forty samples are too many for single ones to be moved one after the other.
